@@ -1,0 +1,1 @@
+"""Request work: the HTTP API."""

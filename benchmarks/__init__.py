@@ -1,0 +1,1 @@
+"""Re-runnable measurements, one figure a function."""

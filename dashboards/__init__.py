@@ -1,0 +1,1 @@
+"""What people look at: pages, Grafana dashboards, alert rules."""

@@ -1,0 +1,113 @@
+"""Settings of every process, from environment variables named `METERSTREAM_<GROUP>__<FIELD>`.
+
+Callers are handed the group that they need, never the whole.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KafkaSettings(_Group):
+    """How to reach Kafka, and the shape of the topics we create there."""
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_ca_file: Path | None = None
+    ssl_cert_file: Path | None = None
+    ssl_key_file: Path | None = None
+    partitions: int = Field(default=8, ge=1, le=1024, description="Fixed for the life of a topic version.")
+    replication_factor: int = Field(default=1, ge=1, le=7)
+    min_insync_replicas: int = Field(default=1, ge=1, le=7)
+    retention_ms: int = Field(default=-1, description="-1 keeps the log for ever; else at least 40 days.")
+    topic_prefix: str = Field(
+        default="", description="Prepended to every topic and group, so that stacks can share a broker."
+    )
+    session_timeout_ms: int = Field(default=6_000, ge=1_000)
+    heartbeat_interval_ms: int = Field(default=1_000, ge=100)
+    rebalance_timeout_s: float = Field(default=3.0, gt=0)
+
+
+class PostgresSettings(_Group):
+    """How to reach Postgres. TLS is part of the URL (`?sslmode=verify-full&sslrootcert=…`)."""
+
+    url: SecretStr = Field(default=SecretStr("postgresql://127.0.0.1:5432/meterstream"))
+    pool_min: int = Field(default=1, ge=0)
+    pool_max: int = Field(default=10, ge=1)
+    connect_timeout_s: float = Field(default=5.0, gt=0)
+    statement_timeout_s: float = Field(default=30.0, gt=0)
+
+
+class ClickhouseSettings(_Group):
+    """How to reach ClickHouse over HTTP(S)."""
+
+    url: str = "http://127.0.0.1:8123"
+    user: str = "default"
+    password: SecretStr | None = None
+    database: str = "meterstream"
+    ca_file: Path | None = None
+    verify_tls: bool = True
+    query_timeout_s: float = Field(default=30.0, gt=0)
+    replicated: bool = Field(default=False, description="True on a cluster: tables are made with replicated engines.")
+
+
+class ApiSettings(_Group):
+    """The HTTP service."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65_535)
+    max_events: int = Field(default=1_000, ge=1)
+    max_body_bytes: int = Field(default=5_000_000, ge=1)
+    produce_timeout_s: float = Field(default=10.0, gt=0)
+    producer_buffer_bytes: int = Field(default=64_000_000, ge=1)
+    stalled_after_s: float = Field(
+        default=60.0, gt=0, description="Lag that grows for this long without a commit is a stall."
+    )
+
+
+class WorkerSettings(_Group):
+    """A background worker: its batches, and the port that tells its health."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65_535, description="Health and metrics; 0 takes a free one.")
+    name: str | None = Field(
+        default=None, description="Stable name of this member (static membership); made from host and port if unset."
+    )
+    block_max_records: int = Field(default=50_000, ge=1)
+    block_max_bytes: int = Field(default=64_000_000, ge=1)
+    block_wait_s: float = Field(default=0.2, gt=0)
+    load_max_records: int = Field(default=200_000, ge=1)
+    load_wait_s: float = Field(default=1.0, gt=0)
+    retry_max_s: float = Field(
+        default=300.0, gt=0, description="How long a transient failure is repeated before the worker stops."
+    )
+    default_organization: str | None = Field(
+        default=None, description="Slug that owns Kafka records which name no organization."
+    )
+    index_dir: Path | None = Field(default=None, description="First-seen index; `<state_dir>/first_seen` if unset.")
+
+
+class Settings(BaseSettings):
+    """Everything, read once in a composition root."""
+
+    model_config = SettingsConfigDict(env_prefix="METERSTREAM_", env_nested_delimiter="__", frozen=True, extra="ignore")
+
+    state_dir: Path = Path(".meterstream")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "console"] = "json"
+    kafka: KafkaSettings = KafkaSettings()
+    postgres: PostgresSettings = PostgresSettings()
+    clickhouse: ClickhouseSettings = ClickhouseSettings()
+    api: ApiSettings = ApiSettings()
+    worker: WorkerSettings = WorkerSettings()

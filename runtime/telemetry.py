@@ -1,0 +1,58 @@
+"""Every metric's name, meaning and labels, in one place (Prometheus)."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Telemetry:
+    """The metrics of one process, in a registry of its own so that tests can make many."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        self.records = Counter(
+            "meterstream_records_total",
+            "Records of committed blocks by what became of them.",
+            ["partition", "outcome"],  # counted, duplicate, rejected, forwarded
+            registry=r,
+        )
+        self.blocks = Counter("meterstream_blocks_total", "Blocks committed.", ["partition"], registry=r)
+        self.block_redone = Counter(
+            "meterstream_blocks_redone_total", "Blocks done again, by cause.", ["cause"], registry=r
+        )
+        self.block_latency_s = Histogram(
+            "meterstream_block_seconds", "Fetched to committed, a block.", buckets=_LATENCY_S, registry=r
+        )
+        self.dead_letters = Counter("meterstream_dead_letters_total", "Dead letters by code.", ["code"], registry=r)
+        self.lag_records = Gauge(
+            "meterstream_lag_records", "End of the log minus our position.", ["app", "partition"], registry=r
+        )
+        self.last_commit_age_s = Gauge(
+            "meterstream_last_commit_age_seconds", "Seconds since the last commit.", ["app"], registry=r
+        )
+        self.stalled = Gauge("meterstream_stalled", "1 while lag grows and nothing commits.", ["app"], registry=r)
+        self.rebuilding = Gauge(
+            "meterstream_rebuilding", "1 while an index or a store is being rebuilt.", ["app"], registry=r
+        )
+        self.loads = Counter("meterstream_loads_total", "Warehouse loads done.", ["partition"], registry=r)
+        self.load_latency_s = Histogram(
+            "meterstream_load_seconds", "A warehouse load, intent to done.", buckets=_LATENCY_S, registry=r
+        )
+        self.ledger_differences = Gauge(
+            "meterstream_ledger_differences", "Places where the ledger does not add up; 0 is right.", registry=r
+        )
+        self.http_requests = Counter(
+            "meterstream_http_requests_total", "HTTP answers.", ["method", "route", "status"], registry=r
+        )
+        self.http_latency_s = Histogram(
+            "meterstream_http_seconds", "HTTP latency.", ["method", "route"], buckets=_LATENCY_S, registry=r
+        )
+        self.events_accepted = Counter(
+            "meterstream_events_accepted_total", "Events that Kafka confirmed, over HTTP.", registry=r
+        )
+        self.events_rejected = Counter(
+            "meterstream_events_rejected_total", "Events refused over HTTP by code.", ["code"], registry=r
+        )

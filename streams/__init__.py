@@ -1,0 +1,1 @@
+"""Background work: Faust apps, the micro-batch transport, one agent a file."""
