@@ -1,0 +1,1 @@
+"""Postgres: catalogue, totals, block journal, dead letters, keys. The only place that imports psycopg."""

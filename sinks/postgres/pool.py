@@ -1,0 +1,78 @@
+"""Connections to Postgres, and psycopg's errors in our terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from runtime.errors import DatabaseError, Transient, Unavailable
+from runtime.settings import PostgresSettings
+
+# The server asks for the same transaction again; anything it wrote is undone.
+_REPEATABLE = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, psycopg.errors.LockNotAvailable)
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn psycopg's errors into ours.
+
+    Raises: Transient (deadlock, serialization, lost connection), Unavailable (no connection in time),
+    DatabaseError (the server refused our statement; the message names no value).
+    """
+    try:
+        yield
+    except _REPEATABLE as exc:
+        raise Transient(f"Postgres asks for the transaction again: {exc.sqlstate}") from exc
+    except PoolTimeout as exc:
+        raise Unavailable("Postgres gave no connection in time; is it up, and is pool_max large enough?") from exc
+    except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
+        raise Transient(f"Postgres does not answer: {_first_line(exc)}") from exc
+    except psycopg.Error as exc:
+        raise DatabaseError(f"Postgres refused a statement ({exc.sqlstate}): {_first_line(exc)}") from exc
+
+
+def _first_line(exc: psycopg.Error) -> str:
+    return str(exc).partition("\n")[0]
+
+
+def connection_options(settings: PostgresSettings, *, service: str, search_path: str = "public") -> dict[str, object]:
+    """Return the keyword arguments of every connection: limits, name, time zone."""
+    return {
+        "conninfo": settings.url.get_secret_value(),
+        "connect_timeout": round(settings.connect_timeout_s),
+        "application_name": f"meterstream-{service}",
+        "options": f"-c statement_timeout={round(settings.statement_timeout_s * 1000)} -c timezone=UTC"
+        f" -c search_path={search_path}",
+        # A dead host is noticed in ~20 s instead of the kernel's two hours.
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 2,
+    }
+
+
+def connect(settings: PostgresSettings, *, service: str, search_path: str = "public") -> psycopg.Connection:
+    """Open one blocking connection in autocommit mode, for a worker's thread or a command.
+
+    `search_path` "rebuild,public" makes every derived table the one that is being rebuilt.
+    """
+    with translated_errors():
+        options = connection_options(settings, service=service, search_path=search_path)
+        return psycopg.connect(**options, autocommit=True)  # type: ignore[arg-type]
+
+
+def make_pool(settings: PostgresSettings, *, service: str) -> AsyncConnectionPool:
+    """Return a pool for request work, not yet open (`async with`). Connections are in autocommit mode."""
+    options = connection_options(settings, service=service)
+    conninfo = str(options.pop("conninfo"))
+    return AsyncConnectionPool(
+        conninfo,
+        kwargs={**options, "autocommit": True},
+        min_size=settings.pool_min,
+        max_size=settings.pool_max,
+        timeout=settings.connect_timeout_s,
+        check=AsyncConnectionPool.check_connection,
+        open=False,
+    )
