@@ -1,0 +1,6 @@
+"""Advisory locks: blocks hold their partition's shared, whoever changes the catalogue holds all of them exclusively."""
+
+from __future__ import annotations
+
+PARTITION_LOCK = 1_297_306_437
+"""First key of the two; the second is the partition. Always taken in ascending order: two takers cannot deadlock."""
