@@ -1,0 +1,58 @@
+"""Who and what is metered, by place of the log: organizations and meters at one version of the catalogue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from metering.meters import Meter
+from metering.positions import active
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """A tenant. Its slug may be another's before `effective_positions` and from `archived_positions` on."""
+
+    id: str
+    slug: str
+    effective_positions: tuple[int, ...] = ()
+    archived_positions: tuple[int, ...] = ()
+
+    def active(self, partition: int, position: int) -> bool:
+        """Say whether records at this place may be this organization's."""
+        return active(self.effective_positions, self.archived_positions, partition, position)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All organizations and meters, archived ones too: a replay decides as the first run did."""
+
+    version: int
+    organizations: tuple[Organization, ...] = ()
+    meters: tuple[Meter, ...] = ()
+
+    def organization_by_slug(self, slug: str, partition: int, position: int) -> Organization | None:
+        """Return the organization that `slug` names at this place of the log."""
+        for organization in self._by_slug.get(slug, ()):
+            if organization.active(partition, position):
+                return organization
+        return None
+
+    def meters_for(self, organization_id: str, event_type: str, partition: int, position: int) -> tuple[Meter, ...]:
+        """Return the meters that read events of this type at this place of the log, in the order of their ids."""
+        meters = self._by_type.get((organization_id, event_type), ())
+        return tuple(meter for meter in meters if meter.active(partition, position))
+
+    @cached_property
+    def _by_slug(self) -> dict[str, list[Organization]]:
+        index: dict[str, list[Organization]] = {}
+        for organization in self.organizations:
+            index.setdefault(organization.slug, []).append(organization)
+        return index
+
+    @cached_property
+    def _by_type(self) -> dict[tuple[str, str], list[Meter]]:
+        index: dict[tuple[str, str], list[Meter]] = {}
+        for meter in sorted(self.meters, key=lambda meter: meter.id):
+            index.setdefault((meter.organization_id, meter.event_type), []).append(meter)
+        return index

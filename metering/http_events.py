@@ -1,0 +1,98 @@
+"""What an event must be to be taken over HTTP: all that the log asks, and no ambiguity left in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from metering import exact_json
+from metering.events import MAX_EVENT_BYTES, UsageEvent, load_body, read_envelope, readable_id
+from metering.numbers import InvalidQuantity, parse_quantity
+from metering.rejections import Code, Rejection
+from metering.times import HTTP_LIMITS
+
+
+@dataclass(frozen=True, slots=True)
+class HttpEvent:
+    """An event that may be produced: `body` is what came, with what the sender was allowed to leave out put in."""
+
+    event: UsageEvent
+    body: bytes
+
+
+def check_for_http(
+    raw: bytes, *, organization: str, now_ms: int, fallback_id: str | None = None, plain: bool = False
+) -> HttpEvent | Rejection:
+    """Check one event of a request.
+
+    Stricter than the log: a name said twice anywhere and a number in `data` beyond the number rule are refused, and
+    the time limits are 60 s tighter. A missing id becomes `fallback_id` where there is one; with `plain`
+    (`application/json`) a missing specversion becomes "1.0" and a missing source "http". What is filled in is
+    written into the body, since the log's readers know no defaults. A missing time stays missing: it is the arrival.
+    """
+    body = load_body(raw)
+    if isinstance(body, Rejection):
+        return body
+    twice = _name_said_twice(body)
+    if twice is not None:
+        return Rejection(Code.DUPLICATE_NAME, f"{twice[:64]!r} is said twice in one object", readable_id(body))
+    defaults: dict[str, str | None] = {"id": fallback_id}
+    if plain:
+        defaults |= {"specversion": "1.0", "source": "http"}
+    filled = {name: value for name, value in defaults.items() if value is not None and body.get(name) is None}
+    event = read_envelope(body | filled, organization=organization, arrival_ms=now_ms, limits=HTTP_LIMITS)
+    if isinstance(event, Rejection):
+        return event
+    problem = _number_problem(event.data)
+    if problem is not None:
+        return Rejection(Code.INVALID_NUMBER, f"a number in data has {problem}", event.id)
+    produced = _fill_in(raw, filled) if filled else raw
+    if len(produced) > MAX_EVENT_BYTES:
+        return Rejection(Code.TOO_LARGE, f"completed, the event has more than {MAX_EVENT_BYTES} bytes", event.id)
+    return HttpEvent(event, produced)
+
+
+def _fill_in(raw: bytes, filled: dict[str, str]) -> bytes:
+    """Write defaults into a body without touching the other values' bytes."""
+    members: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    return msgspec.json.encode(members | filled)
+
+
+def _name_said_twice(value: Any) -> str | None:
+    for node in _objects(value):
+        for name, member in node.items():
+            if member is exact_json.DUPLICATE:
+                return name
+    return None
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+        for member in value.values():
+            if isinstance(member, dict | list):
+                yield from _objects(member)
+    elif isinstance(value, list):
+        for item in value:
+            if isinstance(item, dict | list):
+                yield from _objects(item)
+
+
+def _number_problem(value: Any) -> str | None:
+    if isinstance(value, Decimal):
+        try:
+            parse_quantity(value)
+        except InvalidQuantity as exc:
+            return str(exc)
+        return None
+    if isinstance(value, exact_json.UnreadableNumber):
+        return "an exponent beyond reason"
+    members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for member in members:
+        if not isinstance(member, str) and (problem := _number_problem(member)) is not None:
+            return problem
+    return None
