@@ -1,8 +1,10 @@
-"""Records of one partition, in columns: what a block is made of. Filled by the transport, read by `blocks`."""
+"""Records of one partition, in columns: what a block is made of. Filled by the transport, read by `decode`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,3 +39,46 @@ class RecordBatch:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def slice(self, from_position: int, to_position: int) -> RecordBatch:
+        """Return the part within [from_position, to_position); itself where nothing is cut off."""
+        start, end = max(from_position, self.from_position), min(to_position, self.to_position)
+        if (start, end) == (self.from_position, self.to_position):
+            return self
+        low, high = np.searchsorted(self.offsets, [start, end])
+        return RecordBatch(
+            self.topic,
+            self.partition,
+            start,
+            end,
+            self.offsets[low:high],
+            self.arrivals_ms[low:high],
+            self.keys[low:high],
+            self.values[low:high],
+            self.organizations[low:high],
+            self.first_arrivals[low:high],
+        )
+
+    @staticmethod
+    def join(batches: Sequence[RecordBatch]) -> RecordBatch:
+        """Return consecutive batches of one partition as one.
+
+        Raises: ValueError where one does not begin at the end of the one before.
+        """
+        first, last = batches[0], batches[-1]
+        if len(batches) == 1:
+            return first
+        if any(a.to_position != b.from_position for a, b in pairwise(batches)):
+            raise ValueError("batches that do not follow each other cannot be joined")
+        return RecordBatch(
+            first.topic,
+            first.partition,
+            first.from_position,
+            last.to_position,
+            np.concatenate([batch.offsets for batch in batches]),
+            np.concatenate([batch.arrivals_ms for batch in batches]),
+            [key for batch in batches for key in batch.keys],
+            [value for batch in batches for value in batch.values],
+            [name for batch in batches for name in batch.organizations],
+            [stamp for batch in batches for stamp in batch.first_arrivals],
+        )
