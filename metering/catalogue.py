@@ -16,7 +16,7 @@ class Organization:
     id: str
     slug: str
     effective_positions: tuple[int, ...] = ()
-    archived_positions: tuple[int, ...] = ()
+    archived_positions: tuple[int, ...] | None = None
 
     def active(self, partition: int, position: int) -> bool:
         """Say whether records at this place may be this organization's."""

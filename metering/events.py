@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from metering import exact_json
+from metering.records import FIRST_ARRIVAL_HEADER, ORGANIZATION_HEADER
 from metering.rejections import Code, Rejection
 from metering.texts import text_problem
 from metering.times import LOG_LIMITS, InvalidTime, TimeLimits, parse_time
@@ -45,11 +46,20 @@ def read_organization_header(value: bytes | None) -> str | Rejection | None:
     try:
         slug = value.decode()
     except UnicodeDecodeError:
-        return Rejection(Code.INVALID_HEADER, "the header `organization` is not UTF-8")
+        return Rejection(Code.INVALID_HEADER, f"the header `{ORGANIZATION_HEADER}` is not UTF-8")
     problem = text_problem(slug)
     if problem is not None:
-        return Rejection(Code.INVALID_HEADER, f"the header `organization` {problem}")
+        return Rejection(Code.INVALID_HEADER, f"the header `{ORGANIZATION_HEADER}` {problem}")
     return slug
+
+
+def read_first_arrival(value: bytes | None, arrival_ms: int) -> int | Rejection:
+    """Return the arrival that decides: a forwarded record's first one (its header), else the broker's stamp."""
+    if value is None:
+        return arrival_ms
+    if not value.isdigit() or len(value) > 15:
+        return Rejection(Code.INVALID_HEADER, f"the header `{FIRST_ARRIVAL_HEADER}` is no time in ms since 1970")
+    return int(value)
 
 
 def parse_event(

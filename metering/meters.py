@@ -21,7 +21,7 @@ MAX_FILTERS: Final = 16
 MAX_CHOICES: Final = 100
 MAX_CHOICE_CHARS: Final = 1024
 
-_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
+_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _GROUP_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 
@@ -81,7 +81,7 @@ class Meter:
     """Name to path, in the order of the names."""
     filters: tuple[Filter, ...] = ()
     effective_positions: tuple[int, ...] = ()
-    archived_positions: tuple[int, ...] = ()
+    archived_positions: tuple[int, ...] | None = None
 
     def active(self, partition: int, position: int) -> bool:
         """Say whether the meter reads the record at this place of the log."""
@@ -104,7 +104,7 @@ def build_meter(
     group_by: object = None,
     filters: object = None,
     effective_positions: Sequence[int] = (),
-    archived_positions: Sequence[int] = (),
+    archived_positions: Sequence[int] | None = None,
 ) -> Meter:
     """Check a meter as people or a store wrote it, and build it.
 
@@ -122,7 +122,7 @@ def build_meter(
         group_by=_group_by(group_by),
         filters=_filters(filters),
         effective_positions=tuple(effective_positions),
-        archived_positions=tuple(archived_positions),
+        archived_positions=None if archived_positions is None else tuple(archived_positions),
     )
 
 
@@ -152,7 +152,7 @@ def _invalid(where: str, message: str) -> InvalidInput:
 
 def _slug(value: object) -> str:
     if not isinstance(value, str) or _SLUG.fullmatch(value) is None:
-        raise _invalid("slug", "must be 1 to 63 of a-z, 0-9, _ and -, with a letter or digit at both ends")
+        raise _invalid("slug", "must be 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit")
     return value
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def active(
-    effective_positions: tuple[int, ...], archived_positions: tuple[int, ...], partition: int, position: int
+    effective_positions: tuple[int, ...], archived_positions: tuple[int, ...] | None, partition: int, position: int
 ) -> bool:
     """Say whether a thing is in force at `position` of `partition`: from its effective position until its archived one.
 

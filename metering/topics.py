@@ -9,7 +9,3 @@ USAGE_ALERTS: Final = "usage.alerts.v1"
 USAGE_REPORTS: Final = "usage.reports.v1"
 STRIPE_EVENTS: Final = "stripe.events.v1"
 BILLING_CHANGES: Final = "billing.changes.v1"
-
-ORGANIZATION_HEADER: Final = "organization"
-FIRST_ARRIVAL_HEADER: Final = "first-arrival-ms"
-"""On a forwarded record: the decimal text of the broker's stamp at the place where it was first found."""
