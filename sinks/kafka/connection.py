@@ -35,8 +35,9 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
 
 def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
     try:
-        return create_ssl_context(
+        context: ssl.SSLContext = create_ssl_context(
             cafile=settings.ssl_ca_file, certfile=settings.ssl_cert_file, keyfile=settings.ssl_key_file
         )
+        return context
     except (OSError, ssl.SSLError) as exc:
         raise RefusedToStart(f"Kafka's TLS files cannot be used: {exc}") from exc
