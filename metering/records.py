@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 ORGANIZATION_HEADER = "organization"
 """Names the organization's slug; direct producers may use the CloudEvents extension of that name instead."""
 
+HOUR_MS = 3_600_000
+
 FIRST_ARRIVAL_HEADER = "meterstream-first-arrival"
 """On a forwarded record: when it first arrived, in milliseconds since 1970, as ASCII digits."""
 
@@ -39,6 +41,11 @@ class RecordBatch:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @property
+    def arrival_hour(self) -> int | None:
+        """Return the hour, since 1970, in which a block's records arrived; None without records."""
+        return int(self.arrivals_ms[0]) // HOUR_MS if len(self) else None
 
     def slice(self, from_position: int, to_position: int) -> RecordBatch:
         """Return the part within [from_position, to_position); itself where nothing is cut off."""

@@ -85,8 +85,10 @@ class WorkerSettings(_Group):
         default=None, description="Stable name of this member (static membership); made from host and port if unset."
     )
     block_max_records: int = Field(default=50_000, ge=1)
-    block_max_bytes: int = Field(default=64_000_000, ge=1)
-    block_wait_s: float = Field(default=0.2, gt=0)
+    block_wait_s: float = Field(default=0.1, gt=0, description="How long the broker may gather records for a block.")
+    fetch_min_bytes: int = Field(default=4_000_000, ge=1, description="With this much the broker does not wait.")
+    fetch_max_bytes: int = Field(default=8_000_000, ge=100_000, description="Of one partition in one answer.")
+    threads: int = Field(default=3, ge=1, le=64, description="Blocks in hand at once.")
     load_max_records: int = Field(default=200_000, ge=1)
     load_wait_s: float = Field(default=1.0, gt=0)
     retry_max_s: float = Field(

@@ -16,11 +16,10 @@ from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 
-from metering.records import FIRST_ARRIVAL_HEADER, ORGANIZATION_HEADER, RecordBatch
+from metering.records import FIRST_ARRIVAL_HEADER, HOUR_MS, ORGANIZATION_HEADER, RecordBatch
 from runtime.errors import RefusedToStart
 
 _LOG_APPEND_TIME = 1
-HOUR_MS = 3_600_000
 
 
 def drain(fetcher: Fetcher, partitions: Iterable[TopicPartition], max_records: int) -> list[RecordBatch]:

@@ -23,7 +23,6 @@ RAW_BYTES_KEPT = 65_536
 RECORD_LEVEL = "00000000-0000-0000-0000-000000000000"
 """The `meter_id` of a dead letter that is the whole record."""
 
-_HOUR_MS = 3_600_000
 _SQL = load("blocks")
 
 
@@ -114,7 +113,7 @@ def _journal(batch: RecordBatch, result: BlockResult, catalogue_version: int) ->
         "duplicates": result.count(Outcome.DUPLICATE),
         "rejected": result.count(Outcome.REJECTED),
         "forwarded": result.count(Outcome.FORWARDED),
-        "arrival_hour": int(batch.arrivals_ms[0]) // _HOUR_MS if len(batch) else 0,
+        "arrival_hour": batch.arrival_hour or 0,
         "rules_version": RULES_VERSION,
         "catalogue_version": catalogue_version,
         "counted_bits": pack_counted(result.outcomes == Outcome.COUNTED),

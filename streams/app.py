@@ -1,0 +1,57 @@
+"""Makes a Faust app on the micro-batch transport: `metering` and `warehouse` are two of them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import faust
+from faust.types.auth import CredentialsT
+
+from runtime.settings import KafkaSettings, WorkerSettings
+from sinks.kafka.connection import client_options
+from streams.transport import BatchTransport, Starts
+
+# Batches waiting between the fetcher and the agent, all partitions together; more only costs memory.
+_BUFFERED_BATCHES = 4
+
+
+def create_app(
+    name: str, *, kafka: KafkaSettings, worker: WorkerSettings, state_dir: Path, starts: Starts
+) -> faust.App:
+    """Return a new Faust app, not yet started; its id is the consumer group."""
+    app = faust.App(
+        kafka.topic_prefix + name,
+        broker=[f"kafka://{server.strip()}" for server in kafka.bootstrap_servers.split(",")],
+        broker_credentials=_credentials(kafka),
+        broker_session_timeout=kafka.session_timeout_ms / 1000,
+        broker_heartbeat_interval=kafka.heartbeat_interval_ms / 1000,
+        broker_rebalance_timeout=kafka.rebalance_timeout_s,
+        broker_commit_interval=2.0,
+        consumer_group_instance_id=worker.name or f"{socket.gethostname()}-{os.getpid()}",
+        datadir=state_dir / "faust" / name,
+        stream_buffer_maxsize=_BUFFERED_BATCHES,
+        # The position in Postgres fences what a rebalance interrupts: nothing has to be waited for.
+        stream_wait_empty=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        store="memory://",
+        autodiscover=False,
+    )
+    app.transport = BatchTransport(app, kafka=kafka, worker=worker, starts=starts)
+    return app
+
+
+def _credentials(kafka: KafkaSettings) -> CredentialsT | None:
+    options = client_options(kafka)
+    context = options.get("ssl_context")
+    if "sasl_mechanism" in options:
+        return faust.SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            mechanism=options["sasl_mechanism"],
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context=context) if context is not None else None
