@@ -1,0 +1,28 @@
+-- name: create
+insert into api_keys (organization_id, name, prefix, key_hash, scopes)
+values (%(organization_id)s, %(name)s, %(prefix)s, %(key_hash)s, %(scopes)s)
+returning id::text, organization_id::text, (select slug from organizations o where o.id = organization_id) as organization,
+    name, prefix, scopes, created_at, revoked_at
+
+-- name: find
+-- Only keys that work: not revoked, and their organization not archived.
+select k.id::text, k.organization_id::text, o.slug as organization, k.name, k.prefix, k.scopes, k.created_at, k.revoked_at
+from api_keys k
+left join organizations o on o.id = k.organization_id
+where k.key_hash = %(key_hash)s and k.revoked_at is null and o.archived_at is null
+
+-- name: list
+-- Of one organization, or all.
+select k.id::text, k.organization_id::text, o.slug as organization, k.name, k.prefix, k.scopes, k.created_at, k.revoked_at
+from api_keys k
+left join organizations o on o.id = k.organization_id
+where %(organization)s::text is null or o.slug = %(organization)s
+order by k.created_at, k.id
+
+-- name: revoke
+-- By id or by the prefix that is shown; a second time changes nothing.
+update api_keys k set revoked_at = coalesce(k.revoked_at, now())
+where k.id::text = %(key)s or k.prefix = %(key)s
+returning k.id::text, k.organization_id::text,
+    (select slug from organizations o where o.id = k.organization_id) as organization,
+    k.name, k.prefix, k.scopes, k.created_at, k.revoked_at
