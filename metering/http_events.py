@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -14,6 +15,9 @@ from metering.events import MAX_EVENT_BYTES, UsageEvent, load_body, read_envelop
 from metering.numbers import InvalidQuantity, parse_quantity
 from metering.rejections import Code, Rejection
 from metering.times import HTTP_LIMITS
+
+_SPACE: Final = b" \t\r\n"
+_MARKS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|["\[\]{},]', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +54,47 @@ def check_for_http(
     problem = _number_problem(event.data)
     if problem is not None:
         return Rejection(Code.INVALID_NUMBER, f"a number in data has {problem}", event.id)
-    produced = _fill_in(raw, filled) if filled else raw
+    try:
+        produced = _fill_in(raw, filled) if filled else raw
+    except msgspec.DecodeError:  # stricter than Python's reader in this one point
+        return Rejection(Code.INVALID_JSON, "a text holds a lone surrogate", event.id)
     if len(produced) > MAX_EVENT_BYTES:
         return Rejection(Code.TOO_LARGE, f"completed, the event has more than {MAX_EVENT_BYTES} bytes", event.id)
     return HttpEvent(event, produced)
+
+
+def split_batch(raw: bytes) -> list[bytes]:
+    """Cut a JSON array into the bytes of its elements, each to be checked alone: a bad one spoils no other.
+
+    Raises: exact_json.InvalidJson where the array itself does not hold together.
+    """
+    try:
+        return [bytes(item) for item in msgspec.json.decode(raw, type=list[msgspec.Raw])]
+    except (msgspec.DecodeError, RecursionError):
+        return _split_by_commas(raw)
+
+
+def _split_by_commas(raw: bytes) -> list[bytes]:
+    raw = raw.strip(_SPACE)
+    if raw[:1] != b"[" or raw[-1:] != b"]" or len(raw) < 2:
+        raise exact_json.InvalidJson("a batch is a JSON array")
+    items, depth, start = [], 0, 1
+    for token in _MARKS.finditer(raw):
+        mark = token.group()
+        if mark in (b"[", b"{"):
+            depth += 1
+        elif mark in (b"]", b"}"):
+            depth -= 1
+            if depth == 0 and token.end() != len(raw):
+                raise exact_json.InvalidJson("the array ends before the body does")
+        elif mark == b"," and depth == 1:
+            items.append(raw[start : token.start()].strip(_SPACE))
+            start = token.end()
+        elif mark == b'"':
+            raise exact_json.InvalidJson("a quote is never closed")
+    if depth != 0:
+        raise exact_json.InvalidJson("brackets do not match")
+    return [*items, raw[start:-1].strip(_SPACE)]
 
 
 def _fill_in(raw: bytes, filled: dict[str, str]) -> bytes:
