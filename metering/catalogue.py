@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from metering.meters import Meter
 from metering.positions import active
+from metering.records import RecordBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,19 @@ class Catalogue:
         """Return the meters that read events of this type at this place of the log, in the order of their ids."""
         meters = self._by_type.get((organization_id, event_type), ())
         return tuple(meter for meter in meters if meter.active(partition, position))
+
+    def pieces(self, batch: RecordBatch) -> Iterator[RecordBatch]:
+        """Cut a stretch of the log where the catalogue changed: within a piece, one set of meters is in force."""
+        things: list[Organization | Meter] = [*self.organizations, *self.meters]
+        changes = {
+            positions[batch.partition]
+            for thing in things
+            for positions in (thing.effective_positions, thing.archived_positions)
+            if positions
+        }
+        inside = sorted(change for change in changes if batch.from_position < change < batch.to_position)
+        for start, end in pairwise([batch.from_position, *inside, batch.to_position]):
+            yield batch.slice(start, end)
 
     @cached_property
     def _by_slug(self) -> dict[str, list[Organization]]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import faust
 from faust.types.auth import CredentialsT
 
+from runtime.errors import UnexpectedError
 from runtime.settings import KafkaSettings, WorkerSettings
 from sinks.kafka.connection import client_options
 from streams.transport import BatchTransport, Starts
@@ -55,3 +58,33 @@ def _credentials(kafka: KafkaSettings) -> CredentialsT | None:
             ssl_context=context,
         )
     return faust.SSLCredentials(context=context) if context is not None else None
+
+
+async def run_app(app: faust.App, stop: asyncio.Event, failed: asyncio.Future[None]) -> None:
+    """Run a Faust app until `stop` is set, or `failed` or the app itself fails.
+
+    Raises: what `failed` holds, or UnexpectedError with Faust's reason.
+    """
+    app.finalize()
+    app.conf.datadir.mkdir(parents=True, exist_ok=True)
+    await app.start()
+    waits: list[asyncio.Future[Any]] = [
+        asyncio.ensure_future(stop.wait()),
+        asyncio.ensure_future(app.wait_until_stopped()),
+        asyncio.ensure_future(_crashed(app)),
+        failed,
+    ]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits[:3]:
+            wait.cancel()
+        await app.stop()
+    if failed.done():
+        failed.result()
+    if app.crashed:
+        raise UnexpectedError(f"Faust gave up: {app.crash_reason!r}") from app.crash_reason
+
+
+async def _crashed(app: faust.App) -> None:
+    await app._crashed.wait()

@@ -1,0 +1,101 @@
+"""Composition root of the background workers: `meterstream worker metering|warehouse`."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+
+import faust
+from faust.types import TP
+
+from metering.topics import USAGE_EVENTS
+from runtime.logging import get_logger
+from runtime.settings import Settings
+from runtime.telemetry import Telemetry
+from sinks.kafka.log_reader import LogReader
+from sinks.kafka.producer import EventProducer
+from sinks.kafka.topic_identity import TopicIdentity
+from sinks.kafka.topics import check_topic
+from sinks.postgres.migrate import require_migrated
+from sinks.postgres.pool import connect
+from sinks.postgres.positions import claim_topic
+from streams.app import create_app, run_app
+from streams.health import WorkerHealth, serve_health
+from streams.meter_usage import UsageMetering
+from streams.partition_meter import MeteringTools
+
+log = get_logger(__name__)
+
+
+async def claim_log(settings: Settings) -> TopicIdentity:
+    """Check what exact counting stands on, once, before any work.
+
+    Raises: RefusedToStart with the reason and the way out, Unavailable.
+    """
+    identity = await check_topic(settings.kafka, USAGE_EVENTS)
+    with connect(settings.postgres, service="worker") as connection:
+        require_migrated(connection)
+        claim_topic(
+            connection,
+            topic=identity.topic,
+            topic_id=identity.topic_id,
+            cluster_id=identity.cluster_id,
+            partitions=identity.partitions,
+        )
+    return identity
+
+
+async def run_metering(settings: Settings, stop: asyncio.Event) -> None:
+    """Count usage until `stop` is set; the blocks in hand are finished.
+
+    Raises: RefusedToStart, Unavailable after `worker.retry_max_s`, and bugs as they are.
+    """
+    worker = settings.worker
+    identity = await claim_log(settings)
+    async with AsyncExitStack() as stack:
+        reader = await stack.enter_async_context(LogReader(settings.kafka, identity.topic))
+        # It only ever holds what the blocks in hand forward: their size bounds it, not the buffer.
+        producer = EventProducer(
+            settings.kafka, topic=identity.topic, timeout_s=settings.api.produce_timeout_s, buffer_bytes=1 << 40
+        )
+        await producer.start()
+        stack.push_async_callback(producer.stop)
+        tools = MeteringTools(
+            topic=identity,
+            postgres=settings.postgres,
+            index_dir=worker.index_dir or settings.state_dir / "first_seen",
+            default_organization=worker.default_organization,
+            reader=reader,
+            producer=producer,
+            threads=stack.enter_context(ThreadPoolExecutor(worker.threads, thread_name_prefix="block")),
+            merges=stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="merge")),
+            telemetry=Telemetry(),
+        )
+        metering = UsageMetering(tools, max_records=worker.block_max_records, give_up_s=worker.retry_max_s)
+        stack.push_async_callback(metering.close)
+        app = create_app(
+            "metering",
+            kafka=settings.kafka,
+            worker=worker,
+            state_dir=settings.state_dir,
+            starts=metering.starts,
+        )
+        metering.add_to(app)
+        health = WorkerHealth(
+            "metering",
+            tools.telemetry,
+            settings.api.stalled_after_s,
+            lags=lambda: _lags(app, identity.topic, metering.positions()),
+            rebuilding=lambda: metering.rebuilding,
+        )
+        tools.on_progress = health.progressed
+        runner, port = await serve_health(health, host=worker.host, port=worker.port)
+        stack.push_async_callback(runner.cleanup)
+        log.info("metering starts", health_port=port, topic=identity.topic, partitions=identity.partitions)
+        await run_app(app, stop, metering.failed)
+
+
+def _lags(app: faust.App, topic: str, positions: dict[int, int]) -> dict[int, int]:
+    ends = {partition: app.consumer.highwater(TP(topic, partition)) for partition in positions}
+    return {partition: max(0, (end or 0) - positions[partition]) for partition, end in ends.items()}
