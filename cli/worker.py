@@ -1,0 +1,55 @@
+"""`meterstream worker metering|warehouse`: a background worker in the foreground, until Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from cli.settings import command_settings
+from runtime.errors import MeterstreamError, RefusedToStart
+from runtime.logging import configure_logging, get_logger
+from runtime.settings import Settings
+
+log = get_logger(__name__)
+_FAILED, _REFUSED = 1, 3
+
+
+class WorkerName(StrEnum):
+    """The Faust apps."""
+
+    METERING = "metering"
+    WAREHOUSE = "warehouse"
+
+
+def worker(
+    name: Annotated[WorkerName, typer.Argument(help="Which work to do; start as many of each as you like.")],
+) -> None:
+    """Run a background worker: `metering` counts usage, `warehouse` feeds ClickHouse.
+
+    Workers of one kind share Kafka's partitions. Exit code 3: a precondition of exact counting does not hold; the last
+    log line says which, and the way out. Exit code 1: a store did not answer for too long, or a bug.
+    """
+
+    settings = command_settings()
+    configure_logging(f"worker-{name}", level=settings.log_level, style=settings.log_format)
+    try:
+        asyncio.run(_run(name, settings))
+    except RefusedToStart as exc:
+        log.error("refused to start", reason=exc.message)  # noqa: TRY400  # the message is the reason, not the trace
+        raise typer.Exit(_REFUSED) from exc
+    except MeterstreamError as exc:
+        log.error("worker stops", reason=exc.message, code=exc.code)  # noqa: TRY400
+        raise typer.Exit(_FAILED) from exc
+
+
+async def _run(name: WorkerName, settings: Settings) -> None:
+    from streams import worker as workers
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await {WorkerName.METERING: workers.run_metering, WorkerName.WAREHOUSE: workers.run_warehouse}[name](settings, stop)
