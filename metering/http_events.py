@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -11,8 +10,8 @@ from typing import Any, Final
 import msgspec
 
 from metering import exact_json
-from metering.events import MAX_EVENT_BYTES, UsageEvent, load_body, read_envelope, readable_id
-from metering.numbers import InvalidQuantity, parse_quantity
+from metering.events import MAX_EVENT_BYTES, UsageEvent, load_body, read_envelope
+from metering.numbers import INTEGER_DIGITS, InvalidQuantity, parse_quantity
 from metering.rejections import Code, Rejection
 from metering.times import HTTP_LIMITS
 
@@ -41,9 +40,6 @@ def check_for_http(
     body = load_body(raw)
     if isinstance(body, Rejection):
         return body
-    twice = _name_said_twice(body)
-    if twice is not None:
-        return Rejection(Code.DUPLICATE_NAME, f"{twice[:64]!r} is said twice in one object", readable_id(body))
     defaults: dict[str, str | None] = {"id": fallback_id}
     if plain:
         defaults |= {"specversion": "1.0", "source": "http"}
@@ -51,9 +47,9 @@ def check_for_http(
     event = read_envelope(body | filled, organization=organization, arrival_ms=now_ms, limits=HTTP_LIMITS)
     if isinstance(event, Rejection):
         return event
-    problem = _number_problem(event.data)
+    problem = _doubt_in(body)
     if problem is not None:
-        return Rejection(Code.INVALID_NUMBER, f"a number in data has {problem}", event.id)
+        return Rejection(*problem, event.id)
     try:
         produced = _fill_in(raw, filled) if filled else raw
     except msgspec.DecodeError:  # stricter than Python's reader in this one point
@@ -103,37 +99,40 @@ def _fill_in(raw: bytes, filled: dict[str, str]) -> bytes:
     return msgspec.json.encode(members | filled)
 
 
-def _name_said_twice(value: Any) -> str | None:
-    for node in _objects(value):
-        for name, member in node.items():
-            if member is exact_json.DUPLICATE:
-                return name
+def _doubt_in(body: dict[str, Any]) -> tuple[Code, str] | None:
+    """Find a name said twice anywhere, or a number beyond the rule in `data`, in one walk: every event pays for it."""
+    for name, value in body.items():
+        if isinstance(value, dict | list) and (doubt := _doubt_within(value, in_data=name == "data")) is not None:
+            return doubt
     return None
 
 
-def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(value, dict):
-        yield value
-        for member in value.values():
-            if isinstance(member, dict | list):
-                yield from _objects(member)
-    elif isinstance(value, list):
-        for item in value:
-            if isinstance(item, dict | list):
-                yield from _objects(item)
+def _doubt_within(root: dict[str, Any] | list[Any], *, in_data: bool) -> tuple[Code, str] | None:
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        for name, value in node.items() if isinstance(node, dict) else enumerate(node):
+            if isinstance(value, str):
+                continue
+            if isinstance(value, dict | list):
+                pending.append(value)
+            elif value is exact_json.DUPLICATE:
+                return Code.DUPLICATE_NAME, f"{str(name)[:64]!r} is said twice in one object"
+            elif in_data and (problem := _number_problem(value)) is not None:
+                return Code.INVALID_NUMBER, f"a number in data has {problem}"
+    return None
 
 
-def _number_problem(value: Any) -> str | None:
-    if isinstance(value, Decimal):
-        try:
-            parse_quantity(value)
-        except InvalidQuantity as exc:
-            return str(exc)
-        return None
+def _number_problem(value: object) -> str | None:
     if isinstance(value, exact_json.UnreadableNumber):
         return "an exponent beyond reason"
-    members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for member in members:
-        if not isinstance(member, str) and (problem := _number_problem(member)) is not None:
-            return problem
+    if not isinstance(value, Decimal):
+        return None
+    text = str(value)
+    if len(text) <= INTEGER_DIGITS and "E" not in text:  # nearly all: too short to break the rule
+        return None
+    try:
+        parse_quantity(value)
+    except InvalidQuantity as exc:
+        return str(exc)
     return None
