@@ -27,7 +27,10 @@ _TAIL = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one run of the benchmark measured; `tail` is the last 2 M events, `rss` is on top of the start."""
+    """What one run of the benchmark measured.
+
+    `tail` is the last 2 M events, `owner` is without the thread of the merges, `rss` is on top of the start.
+    """
 
     ids: int
     block: int
@@ -35,6 +38,7 @@ class Figures:
     us_an_event_lookup: float
     us_an_event_tail: float
     cpu_us_an_event: float
+    cpu_us_an_event_owner: float
     worst_block_ms: float
     rss_mb: float
     rss_peak_mb: float
@@ -62,19 +66,20 @@ def measure(directory: Path, ids: int, block: int) -> Figures:
     lookups: list[float] = []
     totals: list[float] = []
     peak, made, right = 0, 0, True
-    cpu = 0.0
+    cpu = cpu_owner = 0.0
     while made < ids:
         fresh = np.arange(made, made + block - repeats, dtype=np.uint64)
         old = random.choice(np.arange(max(0, made - _RECENT), made, dtype=np.uint64), min(repeats, made), replace=False)
         numbers = random.permutation(np.concatenate([fresh, old]))
         keys = Keys(_mix(numbers, 1), _mix(numbers, 2))
         offsets = numbers.astype(np.int64)
-        started, cpu_started = time.perf_counter(), time.process_time()
+        started, cpu_started, cpu_owner_started = time.perf_counter(), time.process_time(), time.thread_time()
         seen = index.lookup(keys)
         looked_up = time.perf_counter()
         index.add(keys, offsets, offsets, keys.lo, position=made + block)
         totals.append(time.perf_counter() - started)
         cpu += time.process_time() - cpu_started
+        cpu_owner += time.thread_time() - cpu_owner_started
         lookups.append(looked_up - started)
         right = right and bool(np.array_equal(seen.found, numbers < made))
         right = right and bool((seen.offsets[seen.found] == offsets[seen.found]).all())
@@ -95,6 +100,7 @@ def measure(directory: Path, ids: int, block: int) -> Figures:
         us_an_event_lookup=round(sum(lookups) / events * 1e6, 3),
         us_an_event_tail=round(sum(totals[-tail:]) / (len(totals[-tail:]) * block) * 1e6, 3),
         cpu_us_an_event=round(cpu / events * 1e6, 3),
+        cpu_us_an_event_owner=round(cpu_owner / events * 1e6, 3),
         worst_block_ms=round(max(totals) * 1e3, 1),
         rss_mb=round((rss - base) / 1e6, 1),
         rss_peak_mb=round((peak - base) / 1e6, 1),

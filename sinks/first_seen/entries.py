@@ -14,8 +14,9 @@ I64 = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Rows = NDArray[Any]
 
-# 32 bytes: numpy's take has a fast path for that size (25 times faster than indexing a structured array).
+# 32 bytes: numpy's `take` has a fast path for that size, 25 times faster than indexing a structured array.
 ROW = np.dtype([("lo", "<u8"), ("offset", "<i8"), ("arrival_ms", "<i8"), ("body_hash", "<u8")])
+_BYTES = np.dtype(f"V{ROW.itemsize}")
 KEY_SPACE = 2**64
 
 
@@ -123,7 +124,8 @@ def match(hi: U64, rows: Rows, first: I64, keys: Keys) -> tuple[I64, Rows]:
 def newest_of(blocks: Sequence[Block], *, not_before_ms: int | None = None) -> Block:
     """Combine blocks given from old to new into one: a key's newest entry stays, unless it arrived too early."""
     hi = np.concatenate([block.hi for block in blocks])
-    rows = np.concatenate([block.rows for block in blocks])
+    # As plain bytes: numpy concatenates structured arrays field by field, ten times slower.
+    rows: Rows = np.concatenate([block.rows.view(_BYTES) for block in blocks]).view(ROW)
     # Stable: of equal keys the newest comes last. It also makes use of the order that the blocks already have.
     order = np.argsort(hi, kind="stable")
     sorted_hi = hi.take(order)

@@ -19,8 +19,8 @@ from sinks.first_seen.entries import I64, KEY_SPACE, U64, Block, Keys, Seen, new
 from sinks.first_seen.filter import GrowingFilter
 from sinks.first_seen.lock import DirectoryLock
 from sinks.first_seen.manifest import Manifest, Owner, read_manifest, remove_unnamed, write_manifest
-from sinks.first_seen.merges import MergeCancelled, choose_merge, choose_rewrite, merge_runs
-from sinks.first_seen.runs import Damaged, Run, write_run
+from sinks.first_seen.merges import MergeCancelled, choose_merge, choose_rewrite, in_slices, merge_runs
+from sinks.first_seen.runs import Damaged, Run, delete_runs, write_run
 
 _log = get_logger(__name__)
 
@@ -30,9 +30,9 @@ _FLUSH_ROWS = 300_000
 _FLUSH_POSITIONS = 4 * _FLUSH_ROWS
 # When merges can't keep up, `add` waits: each run makes lookups slower.
 _MOST_RUNS = 64
-# A touched page brings up to 15 neighbours into this process's memory (64 kB): 16 MB, then they are released.
-_TOUCHES = 256
-# A rebuild of the filter must pass all keys before the new third of it is full: more than 3 keys an added key.
+# A touched page brings up to 15 neighbours into this process's memory (64 kB): 32 MB, then they are released.
+_TOUCHES = 512
+# A rebuild of the filter must have passed all keys before the old one is far too full: well over 2 keys an added key.
 _REBUILD_PACE = 8
 _REBUILD_LEAST = 50_000
 _LOAD_SLICES = 64
@@ -195,7 +195,7 @@ class FirstSeenIndex:
             return
         with _disk_errors(self._directory):
             # The steps' order: a crash before the manifest is swapped finds the old runs and position.
-            run = write_run(self._directory, self._take_number(), [newest_of(self._blocks)]) if self._blocks else None
+            run = write_run(self._directory, self._take_number(), in_slices(self._blocks)) if self._blocks else None
             self._publish([*self._runs, run] if run else self._runs, self._held_position)
             self._blocks = []
         self._advance_merge()
@@ -241,8 +241,11 @@ class FirstSeenIndex:
             return
         with _disk_errors(self._directory):
             self._publish(runs, self._position)
-            for run in replaced:
-                run.delete()
+            delete_runs(replaced)
+        # Dropping the last reference to a large run frees gigabytes, for up to a second: not on the owner's thread.
+        gone = replaced.copy()
+        replaced.clear()
+        self._merger.submit(gone.clear)
 
     def _start_merge(self) -> None:
         due = choose_merge([len(run) for run in self._runs], self._flush_rows)

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import mmap
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from sinks.first_seen.entries import I64, KEY_SPACE, ROW, U64, Block, Keys, Rows
 _STRIDE = 64
 _CHUNK_BYTES = 4 << 20
 # Written files are handed to the disk at this pace, so that the last sync is short and other files' syncs don't wait.
-_SYNC_BYTES = 64 << 20
+_SYNC_BYTES = 16 << 20
 _PADDING = np.uint64(KEY_SPACE - 1)
 
 
@@ -112,9 +112,15 @@ class Run:
         )
 
     def delete(self) -> None:
-        """Remove the files; lookups may go on until this object is gone."""
+        """Remove the files' names; the disk is freed when this object goes."""
         for path in (self._hi_path, self._rows_path):
             path.unlink(missing_ok=True)
+
+
+def delete_runs(runs: Sequence[Run]) -> None:
+    """Delete runs, keeping no reference to any."""
+    for run in runs:
+        run.delete()
 
 
 def write_run(directory: Path, number: int, blocks: Iterable[Block]) -> Run | None:
