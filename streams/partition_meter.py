@@ -18,18 +18,17 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import psycopg
-from metering.decode import BlockDecoder, DecodedBlock
-from metering.settle import Settled, settle
 
 from metering.blocks import RULES_VERSION, Outcome
 from metering.catalogue import Catalogue
+from metering.decode import BlockDecoder, DecodedBlock
 from metering.first_seen import DUPLICATE_WINDOW_MS
 from metering.records import FIRST_ARRIVAL_HEADER, ORGANIZATION_HEADER, RecordBatch
+from metering.settle import Settled
 from runtime.errors import UnexpectedError
 from runtime.logging import get_logger
 from runtime.settings import PostgresSettings
 from runtime.telemetry import Telemetry
-from sinks.first_seen.entries import Seen
 from sinks.first_seen.index import FirstSeenIndex
 from sinks.kafka.log_reader import LogReader
 from sinks.kafka.producer import EventProducer, OutgoingRecord
@@ -38,6 +37,7 @@ from sinks.postgres.blocks import BlockWriter, Committed
 from sinks.postgres.catalogue import read_catalogue
 from sinks.postgres.pool import connect
 from sinks.postgres.positions import begin_partition
+from streams.decisions import decide_block, remember_block
 
 log = get_logger(__name__)
 T = TypeVar("T")
@@ -144,15 +144,21 @@ class PartitionMeter:
         )
 
     async def _decide(self, batch: RecordBatch, *, forwarding: bool) -> Settled:
-        decoder, index = self._decoder, self._index
-        assert decoder is not None
-        assert index is not None
-        decoded, seen = await self._run(_look_up, decoder, index, batch)
-        if forwarding and len(decoded.forwards):
+        assert self._decoder is not None
+        assert self._index is not None
+        tools = self._tools
+        return await decide_block(
+            batch,
+            decoder=self._decoder,
+            index=self._index,
+            reader=tools.reader,
+            threads=tools.threads,
+            forward=self._forward if forwarding else None,
+        )
+
+    async def _forward(self, decoded: DecodedBlock) -> None:
+        if len(decoded.forwards):
             await self._tools.producer.send_all(_forwarded(decoded))
-        suspects = decoded.suspects(seen)
-        bodies = await self._tools.reader.bodies(self._partition, suspects) if len(suspects) else {}
-        return await self._run(settle, decoded, seen, bodies)
 
     def _commit(self, batch: RecordBatch, settled: Settled) -> bool:
         """Commit the block and remember its ids; False when it has to be looked at again."""
@@ -178,9 +184,7 @@ class PartitionMeter:
 
     def _remember(self, batch: RecordBatch, settled: Settled) -> None:
         assert self._index is not None
-        self._index.add(
-            settled.keys, settled.offsets, settled.arrivals_ms, settled.body_hashes, position=batch.to_position
-        )
+        remember_block(self._index, batch, settled)
         if len(batch):
             self._index.expire(int(batch.arrivals_ms[-1]) - 2 * DUPLICATE_WINDOW_MS)
 
@@ -220,11 +224,6 @@ class PartitionMeter:
         last_arrival_ms = int(last.arrivals_ms[-1])
         found = await self._tools.reader.position_at(self._partition, last_arrival_ms - 2 * DUPLICATE_WINDOW_MS)
         return first if found is None else max(first, min(found, position))
-
-
-def _look_up(decoder: BlockDecoder, index: FirstSeenIndex, batch: RecordBatch) -> tuple[DecodedBlock, Seen]:
-    decoded = decoder.decode(batch)
-    return decoded, index.lookup(decoded.keys)
 
 
 def _forwarded(decoded: DecodedBlock) -> list[OutgoingRecord]:

@@ -48,8 +48,12 @@ class BlockWriter:
         self._place = {"topic": topic, "partition": partition}
         self._totals = TotalsWriter(connection)
 
-    def commit(self, batch: RecordBatch, result: BlockResult, *, catalogue_version: int) -> Committed:
-        """Commit a block.
+    def commit(
+        self, batch: RecordBatch, result: BlockResult, *, catalogue_version: int, journal_version: int | None = None
+    ) -> Committed:
+        """Commit a block that was decided by this version of the catalogue.
+
+        A replay journals the version that decided it first (`journal_version`): equal blocks give equal rows.
 
         Steps, all in one READ COMMITTED transaction; a crash anywhere before its commit leaves nothing behind:
         1. partition lock, shared: the catalogue cannot change until we are done;
@@ -62,7 +66,7 @@ class BlockWriter:
         ended = None
         try:
             with translated_errors(), self._connection.transaction():
-                ended = self._write(batch, result, catalogue_version)
+                ended = self._write(batch, result, catalogue_version, journal_version or catalogue_version)
         finally:
             if ended is not Committed.DONE:
                 self._totals.forget()
@@ -70,11 +74,11 @@ class BlockWriter:
             self.position = batch.to_position
         return ended
 
-    def _write(self, batch: RecordBatch, result: BlockResult, catalogue_version: int) -> Committed:
+    def _write(self, batch: RecordBatch, result: BlockResult, version: int, journal_version: int) -> Committed:
         run = self._connection.execute
         span = {**self._place, "from_position": batch.from_position, "to_position": batch.to_position}
         run(_SQL["lock_partition"], {"space": PARTITION_LOCK, "partition": batch.partition})
-        if read_version(self._connection) != catalogue_version:
+        if read_version(self._connection) != version:
             return Committed.STALE_CATALOGUE
         if run(_SQL["move_position"], span).rowcount == 0:
             return self._elsewhere(batch)
@@ -82,7 +86,7 @@ class BlockWriter:
             self._totals.add(deltas)
         if result.dead_letters:
             run(_SQL["add_dead_letters"], {**self._place, **_dead_letters(batch, result.dead_letters)})
-        run(_SQL["add_block"], {**span, **_journal(batch, result, catalogue_version)})
+        run(_SQL["add_block"], {**span, **_journal(batch, result, journal_version)})
         run(_SQL["tell_block"], {"partition": batch.partition})
         return Committed.DONE
 

@@ -1,0 +1,61 @@
+-- name: lock_loads
+-- Held by whoever loads a partition, for its session: another worker waits until that one is done, or dead.
+select pg_try_advisory_lock(%(space)s, %(partition)s)
+
+-- name: unlock_loads
+select pg_advisory_unlock(%(space)s, %(partition)s)
+
+-- name: open_load
+-- The one that was begun and not finished; it is repeated with the same bounds.
+select id, from_position, to_position, counted from warehouse_loads
+where topic = %(topic)s and partition = %(partition)s and state = 'open'
+
+-- name: done_positions
+-- Where the warehouse stands, by partition.
+select partition, max(to_position) from warehouse_loads
+where topic = %(topic)s and state = 'done' group by partition
+
+-- name: begin_load
+-- Whole blocks from where the warehouse stands, none beyond %(up_to)s, and at least one however large. No row: there is
+-- none, or another worker was first.
+insert into warehouse_loads (topic, partition, from_position, to_position, counted)
+select %(topic)s, %(partition)s, min(from_position), max(to_position), sum(counted)
+from (
+    select from_position, to_position, counted,
+        sum(records) over (order by from_position) - records as records_before,
+        sum(records) over (order by from_position) as records_with
+    from stream_blocks
+    where topic = %(topic)s and partition = %(partition)s and to_position <= %(up_to)s
+        and from_position >= coalesce(
+            (select max(to_position) from warehouse_loads where topic = %(topic)s and partition = %(partition)s), 0)
+    order by from_position
+    limit %(max_blocks)s
+) as blocks
+where records_before = 0 or records_with <= %(max_records)s
+having count(*) > 0
+on conflict do nothing
+returning id, from_position, to_position, counted
+
+-- name: blocks
+-- What a load is made of.
+select from_position, to_position, records, counted, catalogue_version, counted_bits
+from stream_blocks
+where topic = %(topic)s and partition = %(partition)s
+    and from_position >= %(from_position)s and to_position <= %(to_position)s
+order by from_position
+
+-- name: finish_load
+update warehouse_loads set state = 'done', done_at = now() where id = %(id)s and state = 'open'
+
+-- name: loads_since
+-- How many loads of any partition were begun after this one: each may have used an insertion token or two a table.
+select count(*) from warehouse_loads where id > %(id)s
+
+-- name: recent_loads
+-- For the ledger: what was loaded, newest last.
+select id, topic, partition, from_position, to_position, counted from warehouse_loads
+where topic = %(topic)s and state = 'done' and id > %(after_id)s
+order by id limit %(limit)s
+
+-- name: listen
+listen stream_blocks
