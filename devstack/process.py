@@ -130,11 +130,14 @@ class ChildProcess:
         self._forget()
 
     def kill(self) -> None:
-        """Send SIGKILL and wait for the end: what a crash does. The pid file stays, as after a crash."""
+        """Send SIGKILL and wait for the end of it and its children: what a crash does. The pid file stays."""
         process = self._find()
         if process is not None:
+            children = process.children(recursive=True)
             self._send(process, Signals.SIGKILL)
             self._wait_for_end(process, 10.0)
+            # Postgres's backends end by themselves once they notice; until then they hold its shared memory.
+            psutil.wait_procs(children, timeout=10.0)
 
     def _wait_for_end(self, process: psutil.Process, timeout_s: float) -> bool:
         """Wait, collecting our own child's exit status so that it leaves no zombie."""

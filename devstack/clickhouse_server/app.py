@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from devstack.clickhouse_server.config import ServerConfig
 from devstack.clickhouse_server.engine import EngineError, EnginePool, Outcome, Statement
-from devstack.clickhouse_server.readers import ReaderGuard, check_read, reader_settings
+from devstack.clickhouse_server.readers import ReaderGuard, ReaderSettings, check_read
 from devstack.clickhouse_server.request import Query, compress, credentials, parse
 
 # ClickHouse's own table of HTTP answers, as far as clients tell them apart; the rest is 500.
@@ -47,8 +47,10 @@ class Service:
         self._owner = EnginePool(config.data_dir, "default", config.connections)
         # The engine's default kind of database (Overlay) refuses refreshable views.
         self._owner.run(Statement(f"CREATE DATABASE IF NOT EXISTS `{config.database}` ENGINE = Atomic"))
-        limits = reader_settings(config.reader, config.database)
-        self._readers = EnginePool(config.data_dir, config.database, config.reader_connections, limits)
+        self._readers = EnginePool(
+            config.data_dir, config.database, config.reader_connections, ReaderSettings(config, self._owner)
+        )
+        self._guard = ReaderGuard(config.database)
         self._threads = ThreadPoolExecutor(config.connections + config.reader_connections, "query")
 
     def close(self) -> None:
@@ -78,7 +80,7 @@ class Service:
             is_reader = self._is_reader(*credentials(headers, arguments))
             query = parse(headers, arguments, body)
             if is_reader:
-                outcome = self._readers.run(query.statement, ReaderGuard(self._config.database))
+                outcome = self._readers.run(query.statement, self._guard)
             else:
                 outcome = self._owner.run(query.statement, check_read if method == "GET" else None)
         except EngineError as exc:

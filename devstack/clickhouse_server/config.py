@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,10 +16,11 @@ class Reader(BaseModel):
 
     name: str = "dashboards"
     password: str
-    organization: str | None = None
+    organization: UUID | None = None
     """Id of the only organization whose rows this user sees; None sees all (a single-tenant stack)."""
     max_result_rows: int = 100_000
     max_execution_time_s: int = 20
+    max_memory_bytes: int = 2_000_000_000
 
 
 class ServerConfig(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -67,7 +67,7 @@ class EngineConnection:
         self._default_database = database
         self._database = ""
         self._settings: dict[str, str] = {}
-        self._fixed = bool(fixed)
+        self.fixed = fixed
         if fixed:
             # `readonly` comes last: nothing can be changed after it, not even the database.
             self._use(database)
@@ -94,7 +94,7 @@ class EngineConnection:
 
     def run(self, statement: Statement) -> Outcome:
         """Run one statement under its own database and settings."""
-        if not self._fixed:
+        if not self.fixed:
             self._use(statement.database or self._default_database)
             self._apply(statement.settings)
         if statement.rows is not None:
@@ -140,15 +140,17 @@ class EngineConnection:
 
 
 class EnginePool:
-    """Connections with the same fixed settings; a broken or changed one is replaced."""
+    """Connections on one data path, each set to what `fixed` says; one that differs or broke is replaced."""
 
-    def __init__(self, data_dir: Path, database: str, size: int, fixed: Mapping[str, str] | None = None) -> None:
+    def __init__(self, data_dir: Path, database: str, size: int, fixed: Callable[[], Mapping[str, str]] = dict) -> None:
         self.size = size
-        self._new = partial(EngineConnection, data_dir, database, fixed or {})
+        self._fixed = fixed
+        self._new = partial(EngineConnection, data_dir, database)
         # Last in, first out: equal requests meet a connection that has their settings already.
         self._free: queue.LifoQueue[EngineConnection] = queue.LifoQueue()
+        settings = fixed()
         for _ in range(size):
-            self._free.put(self._new())
+            self._free.put(self._new(settings))
 
     def run(self, statement: Statement, guard: Guard | None = None) -> Outcome:
         """Run one statement on a free connection; waits for one.
@@ -168,17 +170,23 @@ class EnginePool:
 
     @contextmanager
     def _connection(self, *, replace: bool) -> Iterator[EngineConnection]:
+        wanted = self._fixed()
         connection = self._free.get()
         try:
+            if connection.fixed != wanted:
+                connection = self._replace(connection, wanted)
             yield connection
         except EngineError:
             replace = True  # A SET may have been applied in part.
             raise
         finally:
             if replace:
-                connection.close()
-                connection = self._new()
+                connection = self._replace(connection, wanted)
             self._free.put(connection)
+
+    def _replace(self, connection: EngineConnection, settings: Mapping[str, str]) -> EngineConnection:
+        connection.close()
+        return self._new(settings)
 
 
 def _quoted(value: str) -> str:

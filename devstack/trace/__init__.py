@@ -1,0 +1,1 @@
+"""The real trace that the demo feeds in; `README.md` beside it names its source and licence."""
