@@ -1,0 +1,122 @@
+"""What the OpenAPI document says about errors, and pages that show it without the internet."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
+from fastapi.staticfiles import StaticFiles
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.errors import ErrorEnvelope
+
+_MEANINGS: Final = {
+    400: "The input does not fit; `details` names the field.",
+    401: "No API key, or one that is unknown or revoked.",
+    403: "The key lacks the scope, or is of the wrong kind.",
+    404: "No such thing, or it belongs to another tenant.",
+    406: "No such format.",
+    409: "The name is taken, or the state has moved.",
+    413: "More than a request may hold.",
+    415: "A content type or encoding that is not read here.",
+    422: "Understood, and refused by a rule of the product.",
+    429: "Later: see the header Retry-After.",
+    500: "Something is wrong on our side.",
+    503: "A store does not answer. The same request again is safe: see the header Retry-After.",
+}
+_EXAMPLE_CODES: Final = {
+    400: "INVALID_INPUT",
+    401: "INVALID_TOKEN",
+    403: "INSUFFICIENT_PERMISSIONS",
+    404: "NOT_FOUND",
+    406: "NOT_ACCEPTABLE",
+    409: "CONFLICT",
+    413: "PAYLOAD_TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+    422: "UNPROCESSABLE",
+    429: "RATE_LIMITED",
+    500: "UNEXPECTED_ERROR",
+    503: "UNAVAILABLE",
+}
+_RETRY_AFTER: Final = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
+_ALWAYS: Final = (401, 403, 500, 503)
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of a route with a key: these statuses, and those that every such route has."""
+    return {status: _response(status) for status in sorted({*statuses, *_ALWAYS})}
+
+
+def _response(status: int) -> dict[str, Any]:
+    example = {
+        "success": False,
+        "error": {"code": _EXAMPLE_CODES[status], "message": _MEANINGS[status], "details": {}},
+        "request_id": "0b6ff1c5e0e8494fb3ac4bd8a0ff0f4e",
+    }
+    response: dict[str, Any] = {
+        "model": ErrorEnvelope,
+        "description": _MEANINGS[status],
+        "content": {"application/json": {"example": example}},
+    }
+    if status in (429, 503):
+        response["headers"] = _RETRY_AFTER
+    return response
+
+
+def install_documentation(app: FastAPI) -> None:
+    """Serve `/openapi.json` as it is in truth, and `/docs` from files of our own."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(
+                title=app.title,
+                version=app.version,
+                description=app.description,
+                routes=app.routes,
+                tags=app.openapi_tags,
+                servers=app.servers,
+            )
+            app.openapi_schema = _without_framework_validation(document)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
+    static = _swagger_ui_files()
+    if static is None:
+        return
+    app.mount("/docs/static", StaticFiles(directory=static), name="docs-static")
+
+    async def docs(request: Request) -> Response:
+        root = request.scope.get("root_path", "").rstrip("/")
+        return get_swagger_ui_html(
+            openapi_url=f"{root}/openapi.json",
+            title=f"{app.title} API",
+            swagger_js_url=f"{root}/docs/static/swagger-ui-bundle.js",
+            swagger_css_url=f"{root}/docs/static/swagger-ui.css",
+            swagger_favicon_url="data:,",
+        )
+
+    app.add_route("/docs", docs, include_in_schema=False)
+
+
+def _swagger_ui_files() -> Path | None:
+    """Return the folder of Swagger UI's files in the `fastapi-offline` wheel (only its files are used)."""
+    spec = find_spec("fastapi_offline")
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent / "static"
+
+
+def _without_framework_validation(document: dict[str, Any]) -> dict[str, Any]:
+    """Take out FastAPI's own 422: a request that does not fit is our 400."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            answer = operation.get("responses", {}).get("422", {})
+            schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
+            if schema.get("$ref", "").endswith("/HTTPValidationError"):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+    return document
