@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -66,6 +67,9 @@ async def create_topics(settings: KafkaSettings) -> list[str]:
             answer = await admin.create_topics([topic])
             error = for_code(answer.topic_errors[0][1])
             if error.errno == 0:
+                # The controller answers before the brokers know.
+                while await identify_topic(admin, topic.name) is None:
+                    await asyncio.sleep(0.05)
                 created.append(topic.name)
             elif error is not TopicAlreadyExistsError:
                 raise error(answer.topic_errors[0][2])
