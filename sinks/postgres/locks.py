@@ -4,3 +4,6 @@ from __future__ import annotations
 
 PARTITION_LOCK = 1_297_306_437
 """First key of the two; the second is the partition. Always taken in ascending order: two takers cannot deadlock."""
+
+LOAD_LOCK = 1_297_306_438
+"""Held for its session by whoever writes a partition's warehouse loads; the second key is the partition."""

@@ -15,6 +15,10 @@ where topic = %(topic)s and partition = %(partition)s and state = 'open'
 select partition, max(to_position) from warehouse_loads
 where topic = %(topic)s and state = 'done' group by partition
 
+-- name: open_positions
+-- How far ClickHouse may hold rows that no done load vouches for, by partition.
+select partition, to_position from warehouse_loads where topic = %(topic)s and state = 'open'
+
 -- name: begin_load
 -- Whole blocks from where the warehouse stands, none beyond %(up_to)s, and at least one however large. No row: there is
 -- none, or another worker was first.
@@ -51,8 +55,8 @@ update warehouse_loads set state = 'done', done_at = now() where id = %(id)s and
 -- How many loads of any partition were begun after this one: each may have used an insertion token or two a table.
 select count(*) from warehouse_loads where id > %(id)s
 
--- name: recent_loads
--- For the ledger: what was loaded, newest last.
+-- name: done_loads
+-- For the ledger, in the order of their ids.
 select id, topic, partition, from_position, to_position, counted from warehouse_loads
 where topic = %(topic)s and state = 'done' and id > %(after_id)s
 order by id limit %(limit)s
