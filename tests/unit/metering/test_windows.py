@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -139,6 +139,35 @@ def test_days(zone: str, day: str, start: str, hours: float) -> None:
     noon = datetime.fromisoformat(f"{day}T12:00").replace(tzinfo=ZoneInfo(zone))
     window = check_partition(noon.astimezone(UTC), WindowSize.DAY, ZoneInfo(zone))
     assert window == Window(utc(start), utc(start) + timedelta(hours=hours))
+
+
+class LateNightChange(tzinfo):
+    """A clock that goes from 23:30 to 00:30 on 10 June 2026. No zone did so since 1970; one may."""
+
+    def utcoffset(self, local: datetime | None) -> timedelta:
+        assert local is not None
+        plain = local.replace(tzinfo=None)
+        skipped = datetime(2026, 6, 10, 23, 30), datetime(2026, 6, 11, 0, 30)  # noqa: DTZ001
+        if skipped[0] <= plain < skipped[1]:
+            return HOUR if local.fold else timedelta()
+        return timedelta() if plain < skipped[0] else HOUR
+
+    def dst(self, _: datetime | None) -> timedelta:
+        return timedelta()
+
+    def tzname(self, _: datetime | None) -> str:
+        return "late"
+
+    def fromutc(self, instant: datetime) -> datetime:
+        return instant if instant.replace(tzinfo=UTC) < utc("2026-06-10T23:30") else instant + HOUR
+
+
+def test_a_midnight_within_a_skipped_hour() -> None:
+    windows = windows_between(utc("2026-06-10T23:29"), utc("2026-06-10T23:31"), WindowSize.DAY, LateNightChange())
+    assert list(windows) == [
+        Window(utc("2026-06-10T00:00"), utc("2026-06-10T23:30")),
+        Window(utc("2026-06-10T23:30"), utc("2026-06-11T23:00")),
+    ]
 
 
 def test_a_skipped_day_has_no_window() -> None:
