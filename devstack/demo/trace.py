@@ -1,4 +1,4 @@
-"""The trace as the demo uses it: one row a request, with a customer, a model and a time near now, all by fixed rules."""
+"""The trace as the demo uses it: one row a request, with customer, model and a time near now, all by fixed rules."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read_trace() -> pl.DataFrame:
 def shifted_trace(now: datetime) -> pl.DataFrame:
     """Return the requests: row, event_id, customer, model, time (UTC), late, input_tokens, output_tokens.
 
-    The last one is made at `now`. Customers are uneven, as real ones are: the square of the row modulo a prime, folded.
+    The last one is made at `now`. Customers are uneven, as real ones are: squares of a permutation of 0 to 999.
     The model follows the size of the prompt. Every 29th row is late by one hour to 34 days.
     """
     trace = read_trace()
@@ -40,6 +40,7 @@ def shifted_trace(now: datetime) -> pl.DataFrame:
     assert isinstance(last, datetime)
     shift = now.replace(tzinfo=None) - last
     row = pl.col("row")
+    mixed = row * 7_919 % 1_000
     late = (row % _LATE_EVERY == 0) & (row > 0)
     late_by = pl.duration(minutes=60 + row * _LATE_STRIDE_MINUTES % (_LATEST_DAYS * 1440 - 120))
     model = (
@@ -52,9 +53,13 @@ def shifted_trace(now: datetime) -> pl.DataFrame:
     return trace.select(
         row,
         pl.format("request-{}", row).alias("event_id"),
-        pl.format("customer-{}", (row * row % 8_821 % CUSTOMERS + 1).cast(pl.Utf8).str.zfill(2)).alias("customer"),
+        pl.format("customer-{}", (mixed * mixed * CUSTOMERS // 1_000_000 + 1).cast(pl.Utf8).str.zfill(2)).alias(
+            "customer"
+        ),
         model.alias("model"),
-        (pl.col("at") + shift - pl.when(late).then(late_by).otherwise(timedelta())).dt.replace_time_zone("UTC").alias("time"),
+        (pl.col("at") + shift - pl.when(late).then(late_by).otherwise(timedelta()))
+        .dt.replace_time_zone("UTC")
+        .alias("time"),
         late.alias("late"),
         "input_tokens",
         "output_tokens",
