@@ -102,6 +102,8 @@ def _fill_in(raw: bytes, filled: dict[str, str]) -> bytes:
 def _doubt_in(body: dict[str, Any]) -> tuple[Code, str] | None:
     """Find a name said twice anywhere, or a number beyond the rule in `data`, in one walk: every event pays for it."""
     for name, value in body.items():
+        if value is exact_json.DUPLICATE:
+            return Code.DUPLICATE_NAME, f"the event says {name[:64]!r} twice"
         if isinstance(value, dict | list) and (doubt := _doubt_within(value, in_data=name == "data")) is not None:
             return doubt
     return None

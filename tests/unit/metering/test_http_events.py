@@ -55,6 +55,11 @@ def test_data_leaves_nothing_open(data: str, expected: Code) -> None:
     assert code(raw_event(data="DATA").replace(b'"DATA"', data.encode())) is expected
 
 
+def test_not_even_an_unread_attribute_may_be_said_twice() -> None:
+    assert code(raw_event()[:-1] + b',"extra":1,"extra":1}') is Code.DUPLICATE_NAME
+    assert code(raw_event(extra={"a": [{"b": "DATA"}]}).replace(b'"DATA"', b'1,"b":2')) is Code.DUPLICATE_NAME
+
+
 def test_the_credential_decides_the_organization() -> None:
     assert accepted(raw_event(organization="acme")).event.organization == "acme"
     assert code(raw_event(organization="other")) is Code.ORGANIZATION_MISMATCH
