@@ -1,8 +1,9 @@
 """The slow, obvious counter: what tests and recounts hold the fast path against. One record at a time, all in memory.
 
 The order of decisions, which every implementation follows:
-1. headers (INVALID_HEADER) → 2. the event itself → 3. a record that is not at home is forwarded, and nothing more is
-decided there → 4. the organization at this place (UNKNOWN_ORGANIZATION) → 5. repeat or conflict → 6. the meters.
+1. headers (INVALID_HEADER) → 2. the event itself → 3. a record that is not at home is forwarded, though only once
+(NOT_AT_HOME), and nothing more is decided there → 4. the organization at this place (UNKNOWN_ORGANIZATION) → 5. repeat
+or conflict → 6. the meters.
 """
 
 from __future__ import annotations
@@ -79,8 +80,9 @@ class MemoryCounter:
         event = self._read(record, arrival_ms)
         if isinstance(event, Rejection):
             return _rejected(record, event)
-        if home_partition(event.subject, self.partitions) != self.partition:
-            return Verdict(record.offset, Outcome.FORWARDED)
+        home = home_partition(event.subject, self.partitions)
+        if home != self.partition:
+            return self._forward(record, event, home)
         organization = catalogue.organization_by_slug(event.organization, self.partition, record.offset)
         if organization is None:
             reason = f"no organization {event.organization!r} here"
@@ -94,6 +96,12 @@ class MemoryCounter:
             return Verdict(record.offset, Outcome.DUPLICATE)
         skips = self._meter(event, organization, record.offset, catalogue)
         return Verdict(record.offset, Outcome.COUNTED, skips=skips)
+
+    def _forward(self, record: LogRecord, event: UsageEvent, home: int) -> Verdict:
+        if record.first_arrival is None:
+            return Verdict(record.offset, Outcome.FORWARDED)
+        reason = f"forwarded to partition {self.partition}, but its home is {home}"
+        return _rejected(record, Rejection(Code.NOT_AT_HOME, reason, event.id))
 
     def _read(self, record: LogRecord, arrival_ms: int) -> UsageEvent | Rejection:
         slug = read_organization_header(record.organization)

@@ -29,6 +29,7 @@ class Code(StrEnum):
     TIME_TOO_OLD = "TIME_TOO_OLD", "`time` is more than 35 days before the arrival."
     TIME_TOO_NEW = "TIME_TOO_NEW", "`time` is more than 5 minutes after the arrival."
     RESERVED_TYPE = "RESERVED_TYPE", "Types that begin with `meterstream.` are ours."
+    NOT_AT_HOME = "NOT_AT_HOME", "The record was forwarded here, and yet its home is another partition."
     INVALID_HEADER = "INVALID_HEADER", "A record header is not text as its rule says."
     MISSING_ORGANIZATION = (
         "MISSING_ORGANIZATION",

@@ -118,4 +118,5 @@ def _arrow_stream(rows: pa.Table) -> bytes:
         # One batch: the server makes a block of each.
         for batch in rows.combine_chunks().to_batches():
             stream.write_batch(batch)
-    return sink.getvalue().to_pybytes()
+    packed: bytes = sink.getvalue().to_pybytes()
+    return packed

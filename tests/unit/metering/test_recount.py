@@ -124,6 +124,10 @@ def test_a_forwarded_record_is_judged_by_its_first_arrival() -> None:
     event = raw_event(time="2026-11-23T10:05:00Z")
     elsewhere = recount(home ^ 1, 8, log(event), CATALOGUE)
     assert outcomes(elsewhere) == [Outcome.FORWARDED]
+    astray = LogRecord(0, ARRIVAL_MS, event, ACME, str(ARRIVAL_MS).encode())
+    rejection = recount(home ^ 1, 8, [astray], CATALOGUE).verdicts[0].rejection
+    assert rejection is not None
+    assert rejection.code is Code.NOT_AT_HOME  # it must not go round in circles
     late = ARRIVAL_MS + 36 * 86_400_000
     forwarded = LogRecord(0, late, event, ACME, str(ARRIVAL_MS).encode())
     assert outcomes(recount(home, 8, [forwarded], CATALOGUE)) == [Outcome.COUNTED]
