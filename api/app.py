@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
 
-from api import events
+from api import dead_letters, event_search, events, health, ledger, meter_queries, meters, subjects
 from api.authentication import KeyCache
 from api.documentation import install_documentation
 from api.errors import install_error_handlers
+from api.monitor import Monitor
 from api.request_context import BoundedBody, RequestContext
 from api.stores import Stores
 from runtime.settings import Settings
@@ -37,10 +39,23 @@ _TAGS = [
 def create_app(settings: Settings, stores: Stores, *, telemetry: Telemetry | None = None) -> FastAPI:
     """Return the application; it opens the stores when it starts and closes them when it stops."""
 
+    telemetry = telemetry or Telemetry()
+    monitor = Monitor(
+        stores,
+        telemetry,
+        whole_log=settings.kafka.retention_ms < 0,
+        stalled_after_s=settings.api.stalled_after_s,
+    )
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with stores.opened():
-            yield
+            watching = asyncio.create_task(monitor.run(), name="monitor")
+            try:
+                yield
+            finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
 
     app = FastAPI(
         title="Meterstream",
@@ -54,14 +69,16 @@ def create_app(settings: Settings, stores: Stores, *, telemetry: Telemetry | Non
     app.state.settings = settings
     app.state.stores = stores
     app.state.keys = KeyCache()
-    app.state.telemetry = telemetry or Telemetry()
+    app.state.telemetry = telemetry
+    app.state.monitor = monitor
     install_error_handlers(app)
     api = APIRouter(prefix="/api/v1")
-    for module in (events,):
+    for module in (events, event_search, meters, meter_queries, subjects, dead_letters, ledger):
         api.include_router(module.router)
     app.include_router(api)
+    app.include_router(health.router)
     install_documentation(app)
     # The last one added is the outermost.
     app.add_middleware(BoundedBody, max_bytes=settings.api.max_body_bytes)
-    app.add_middleware(RequestContext, telemetry=app.state.telemetry)
+    app.add_middleware(RequestContext, telemetry=telemetry)
     return app

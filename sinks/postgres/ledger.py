@@ -12,6 +12,7 @@ from typing import Final
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
+from sinks.postgres.loads import Load
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
 
@@ -130,6 +131,14 @@ async def _differences(connection: AsyncConnection, parameters: dict[str, object
                 for place in await cursor.fetchall()
             ]
     return found
+
+
+async def read_recent_loads(connection: AsyncConnection, topic: str, *, limit: int) -> list[Load]:
+    """Return the newest done loads, for `sinks.clickhouse.ledger.compare`."""
+    with translated_errors():
+        async with connection.cursor(row_factory=class_row(Load)) as cursor:
+            await cursor.execute(_SQL["recent_loads"], {"topic": topic, "limit": limit})
+            return await cursor.fetchall()
 
 
 async def read_progress(connection: AsyncConnection, topic: str) -> list[PartitionProgress]:

@@ -104,3 +104,10 @@ select p.partition, p.position,
 from stream_positions p
 where p.topic = %(topic)s and p.consumer = 'metering'
 order by p.partition
+
+-- name: recent_loads
+-- What ClickHouse is compared with, newest first.
+select id, topic, partition, from_position, to_position, counted from warehouse_loads
+where topic = %(topic)s and state = 'done'
+order by id desc
+limit %(limit)s

@@ -1,0 +1,45 @@
+"""Answers as JSON in which a number is exactly the number that is meant, and requests read in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from metering import exact_json
+
+_JSON = msgspec.json.Encoder(decimal_format="number")
+
+
+def json_answer(content: Any, *, status: int = 200) -> Response:
+    """Return `content` as JSON; Decimals become numbers, digit for digit."""
+    if isinstance(content, BaseModel):
+        content = content.model_dump()
+    return Response(_JSON.encode(content), status_code=status, media_type="application/json")
+
+
+class ExactRoute(APIRoute):
+    """A route whose JSON body is read with numbers as Decimal: a float has lost what was written."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler, given requests that read exactly."""
+        handle = super().get_route_handler()
+
+        async def handle_exactly(request: Request) -> Response:
+            return await handle(_ExactRequest(request.scope, request.receive))
+
+        return handle_exactly
+
+
+class _ExactRequest(Request):
+    async def json(self) -> Any:
+        try:
+            return exact_json.loads(await self.body())
+        except exact_json.InvalidJson as exc:
+            raise HTTPException(400, f"The body is not JSON: {exc}.") from exc
