@@ -71,10 +71,14 @@ def connect(settings: ClickhouseSettings, *, service: str, database: str | None 
         )
 
 
-def query(client: Client, statement: str, parameters: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
-    """Run a statement with bound parameters and return its rows."""
+def query(
+    client: Client, statement: str, parameters: Mapping[str, Any] | None = None, *, as_bytes: Sequence[str] = ()
+) -> Sequence[Sequence[Any]]:
+    """Run a statement with bound parameters and return its rows; the columns of `as_bytes` are bytes, not text."""
+    formats = dict.fromkeys(as_bytes, "bytes")
     with translated_errors():
-        rows: Sequence[Sequence[Any]] = client.query(statement, parameters=dict(parameters or {})).result_rows
+        answer = client.query(statement, parameters=dict(parameters or {}), column_formats=formats)
+        rows: Sequence[Sequence[Any]] = answer.result_rows
         return rows
 
 

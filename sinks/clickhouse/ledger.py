@@ -39,7 +39,7 @@ def compare(client: Client, loads: Sequence[Load]) -> list[LoadDifference]:
     stored = {(row[0], row[1]): row[2:] for row in rows}
     differences = []
     for load in loads:
-        count, first, last = stored.get((load.id, load.partition), (0, load.from_position, load.from_position))
+        count, first, last = stored.get((load.id, load.partition), (0, load.from_position, load.to_position - 1))
         strays = first < load.from_position or last >= load.to_position
         if count != load.counted or strays:
             differences.append(LoadDifference(load, count, strays))

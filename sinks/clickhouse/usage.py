@@ -188,6 +188,7 @@ def find_events(
             "before_offset": 0 if before is None else before.offset,
             "limit": limit,
         },
+        as_bytes=["body"],
     )
     return [_stored_event(row) for row in rows]
 
