@@ -17,7 +17,8 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from sinks.first_seen import FirstSeenIndex, Keys
+from metering.identities import Keys
+from sinks.first_seen import FirstSeenIndex
 
 _REPEATS = 0.05
 # Repeats come from the last so many ids: clients resend within minutes, not weeks.

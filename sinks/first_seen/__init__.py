@@ -1,6 +1,6 @@
 """Which identities were seen, where and when: the on-disk first-seen index, one directory a partition."""
 
-from sinks.first_seen.entries import Keys, Seen
+from sinks.first_seen.entries import Seen
 from sinks.first_seen.index import FirstSeenIndex
 
-__all__ = ["FirstSeenIndex", "Keys", "Seen"]
+__all__ = ["FirstSeenIndex", "Seen"]

@@ -1,4 +1,4 @@
-"""Keys, answers, and sorted blocks of entries: the vocabulary of the first-seen index."""
+"""Answers, and sorted blocks of entries: the vocabulary of the first-seen index."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metering.identities import Keys
+
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -18,17 +20,6 @@ Rows = NDArray[Any]
 ROW = np.dtype([("lo", "<u8"), ("offset", "<i8"), ("arrival_ms", "<i8"), ("body_hash", "<u8")])
 _BYTES = np.dtype(f"V{ROW.itemsize}")
 KEY_SPACE = 2**64
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """128-bit identities as two halves of a uniformly distributed hash."""
-
-    hi: U64
-    lo: U64
-
-    def __len__(self) -> int:
-        return len(self.hi)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ from typing import Self
 
 import numpy as np
 
+from metering.identities import Keys
 from runtime.errors import Unavailable, UnexpectedError
 from runtime.logging import get_logger
-from sinks.first_seen.entries import I64, KEY_SPACE, U64, Block, Keys, Seen, newest_of
+from sinks.first_seen.entries import I64, KEY_SPACE, U64, Block, Seen, newest_of
 from sinks.first_seen.filter import GrowingFilter
 from sinks.first_seen.lock import DirectoryLock
 from sinks.first_seen.manifest import Manifest, Owner, read_manifest, remove_unnamed, write_manifest
@@ -30,8 +31,8 @@ _FLUSH_ROWS = 300_000
 _FLUSH_POSITIONS = 4 * _FLUSH_ROWS
 # When merges can't keep up, `add` waits: each run makes lookups slower.
 _MOST_RUNS = 64
-# A touched page brings up to 15 neighbours into this process's memory (64 kB): 32 MB, then they are released.
-_TOUCHES = 512
+# A touched page brings up to 15 neighbours into this process's memory (64 kB): 16 MB, then they are released.
+_TOUCHES = 256
 # A rebuild of the filter must have passed all keys before the old one is far too full: well over 2 keys an added key.
 _REBUILD_PACE = 8
 _REBUILD_LEAST = 50_000

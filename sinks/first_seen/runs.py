@@ -15,7 +15,8 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from sinks.first_seen.entries import I64, KEY_SPACE, ROW, U64, Block, Keys, Rows, match
+from metering.identities import Keys
+from sinks.first_seen.entries import I64, KEY_SPACE, ROW, U64, Block, Rows, match
 
 # Every 64th key is held in memory (12.5 MB for 100 M): a lookup touches one page of the keys, mostly none of the rows.
 _STRIDE = 64

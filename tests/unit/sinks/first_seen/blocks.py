@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sinks.first_seen import FirstSeenIndex, Keys
+from metering.identities import Keys
+from sinks.first_seen import FirstSeenIndex
 from sinks.first_seen.entries import U64
 
 

@@ -17,6 +17,8 @@ from tests.unit.sinks.first_seen.blocks import crash_copy, pairs
 _TOP = 2**64 - 1
 _half = st.sampled_from([0, 1, 2**32, 2**63, _TOP - 1, _TOP])
 _key = st.tuples(_half, _half | st.integers(0, _TOP))
+# Keys that come again, none sharing a half with another: the usual case, sorted in another way.
+_plain_key = st.integers(1, 15).map(lambda number: (number << 60 | 5, number))
 _ALL = pairs(*[(hi, lo) for hi in (0, 1, 2**32, 2**63, _TOP - 1, _TOP) for lo in (0, 1, 2**32, 2**63, _TOP - 1, _TOP)])
 
 Entry = tuple[int, int, int]
@@ -45,7 +47,10 @@ class AgainstModel(RuleBasedStateMachine):
         columns = np.array(list(block.values()), dtype=np.int64).reshape(-1, 3)
         self.index.add(pairs(*block), columns[:, 0], columns[:, 1], columns[:, 2].astype(np.uint64), position=position)
 
-    @rule(keys=st.lists(_key, unique=True, max_size=30), body=st.integers(0, 2**63 - 1))
+    @rule(
+        keys=st.lists(_key, unique=True, max_size=30) | st.lists(_plain_key, unique=True),
+        body=st.integers(0, 2**63 - 1),
+    )
     def add(self, keys: list[tuple[int, int]], body: int) -> None:
         self.now += 1
         position = self.index.held_position + len(keys) + 1

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sinks.first_seen.entries import KEY_SPACE, Block
@@ -41,6 +41,7 @@ def sliced_run(run: Run, parts: int) -> list[Block]:
     return slices
 
 
+@settings(deadline=None)  # each example waits for the disk
 @given(st.data())
 def test_keys_that_share_their_upper_half_are_told_apart(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject):
     halves = st.sampled_from([0, 1, 2**63, KEY_SPACE - 2, KEY_SPACE - 1])
