@@ -43,6 +43,9 @@ class UsageMetering:
             async for delivery in batches.noack().events():
                 await self._lanes.put(delivery)
 
+        # Faust restarts an agent that failed, without a word: ours stops the worker instead.
+        meter_usage._on_error = self._on_agent_error
+
         app.on_partitions_revoked.connect(self._on_revoked, weak=False)
         app.on_partitions_assigned.connect(self._on_assigned, weak=False)
 
@@ -84,6 +87,9 @@ class UsageMetering:
             self.failed.set_exception(failure)
         if not isinstance(failure, MeterstreamError):
             log.error("metering met a bug", exc_info=failure)
+
+    async def _on_agent_error(self, _: Any, failure: BaseException) -> None:
+        self._fail(failure)
 
     async def _on_revoked(self, *_: Any, **__: Any) -> None:
         await self._lanes.pause(timeout_s=_PAUSE_S)
