@@ -57,6 +57,17 @@ def test_keys_that_share_their_upper_half_are_told_apart(tmp_path_factory: pytes
     assert [asked[index][1] for index in at] == rows["body_hash"].tolist()
 
 
+@pytest.mark.parametrize("hi", [0, 12_345, KEY_SPACE - 1])
+def test_hundreds_of_keys_that_share_their_upper_half_are_all_found(tmp_path: Path, hi: int):
+    keys, zeros = pairs((1, 1), *((hi, lo) for lo in range(500))), np.zeros(501, np.int64)
+    run = write_run(tmp_path, 1, [Block.of(keys, zeros, zeros, keys.lo)])
+    assert run is not None
+    at, rows = run.find(keys)
+    assert sorted(at.tolist()) == list(range(501))
+    assert (rows["body_hash"] == keys.lo[at]).all()
+    assert len(run.find(pairs((hi, 500), (hi, KEY_SPACE - 1)))[0]) == 0
+
+
 def test_lookups_go_on_after_pages_were_released(tmp_path: Path):
     run = write_run(tmp_path, 1, [block(0, 10_000)])
     assert run is not None
