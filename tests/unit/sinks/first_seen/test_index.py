@@ -223,6 +223,17 @@ def test_expiry_frees_the_disk_and_keeps_what_came_again(open_index: Open, tmp_p
     assert len(run_files(tmp_path / "index")) == 2 * len(index._runs)
 
 
+def test_a_run_goes_only_when_its_last_entry_is_earlier(open_index: Open):
+    index = open_index(flush_rows=100)
+    for at in (0, 100):
+        add(index, hashed(at, at + 100), offset=at, arrival_ms=at, position=at + 100)
+    index.expire(100)
+    assert np.flatnonzero(index.lookup(hashed(0, 200)).found).tolist() == list(range(100, 200))
+    index.expire(101)
+    assert not index.lookup(hashed(0, 200)).found.any()
+    assert len(index) == 0
+
+
 def test_a_mostly_expired_run_is_rewritten(open_index: Open):
     index = open_index(flush_rows=1_000)
     keys = hashed(0, 1_000)
