@@ -33,6 +33,11 @@ _SETTINGS = {
 }
 
 
+def connection_url(port: int, password: str, database: str = DATABASE) -> str:
+    """Return the URL of a database of ours."""
+    return f"postgresql://{USER}:{password}@{LOOPBACK}:{port}/{database}"
+
+
 class Postgres:
     """One server with its data under `state_dir/postgres`; `password` is set when the data is made."""
 
@@ -48,7 +53,7 @@ class Postgres:
 
     def url(self, database: str = DATABASE) -> str:
         """Return the connection URL, password included."""
-        return f"postgresql://{USER}:{self._password}@{LOOPBACK}:{self.port}/{database}"
+        return connection_url(self.port, self._password, database)
 
     def prepare(self) -> None:
         """Make the data directory once."""

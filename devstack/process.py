@@ -116,6 +116,12 @@ class ChildProcess:
             return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-count:])
         return ""
 
+    def ask_to_stop(self) -> None:
+        """Send the stop signal and return at once, so that several processes end side by side."""
+        process = self._find()
+        if process is not None:
+            self._send(process, Signals(int(self._record()["stop_signal"])))
+
     def stop(self) -> None:
         """Ask the process to end, then kill it; a process that does not run is fine."""
         process = self._find()

@@ -22,10 +22,8 @@ class PartState(BaseModel):
     name: str
     url: str
     """As a person would open it; without password."""
-    port: int | None = None
     external: bool = False
     """True when a URL in the environment replaces the part: we neither start nor stop it."""
-    health_url: str | None = None
 
 
 class Secrets(BaseModel):

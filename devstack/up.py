@@ -1,38 +1,31 @@
-"""Composes the embedded stack: which parts are ours, on which ports, started together, stopped together."""
+"""Composes the embedded stack: which parts are ours, on which ports, started in order, stopped in the reverse order."""
 
 from __future__ import annotations
 
-import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
-from devstack import clickhouse, kafka, postgres
 from devstack.clickhouse import Clickhouse
 from devstack.clickhouse_server.config import Reader
 from devstack.kafka import Kafka
-from devstack.ports import free_port
+from devstack.plan import stack_for
 from devstack.postgres import Postgres
 from devstack.process import ChildProcess
-from devstack.state import PartState, Secrets, Stack, find_stack
+from devstack.service import SERVICES, Service
+from devstack.state import Stack, find_stack
 from runtime.errors import ConflictError
 from runtime.settings import Settings
 
-_USUAL_PORTS = {
-    "kafka": kafka.USUAL_PORT,
-    "kafka-controller": 9093,
-    "postgres": postgres.USUAL_PORT,
-    "clickhouse": clickhouse.USUAL_PORT,
-}
 
-
-class Engine(Protocol):
-    """A real engine as a child process."""
+class Part(Protocol):
+    """A child process of the stack: an engine, or a service of ours."""
 
     name: str
+    advice: str
     process: ChildProcess
 
     def prepare(self) -> None:
@@ -58,10 +51,11 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
+Migrate = Callable[[Settings], object]
 
 
 class EmbeddedStack:
-    """The engines of one state directory."""
+    """The parts of one state directory that are ours."""
 
     def __init__(self, stack: Stack) -> None:
         assert stack.secrets is not None
@@ -76,111 +70,117 @@ class EmbeddedStack:
         )
 
     @property
-    def engines(self) -> list[Engine]:
-        """Return the parts that are ours, in the order of starting: the first start of the last takes longest."""
+    def engines(self) -> list[Part]:
+        """Return our engines in the order of starting: the first start of the last takes longest."""
         external = {part.name for part in self.stack.parts if part.external}
-        every: list[Engine] = [self.clickhouse, self.postgres, self.kafka]
+        every: list[Part] = [self.clickhouse, self.postgres, self.kafka]
         return [engine for engine in every if engine.name not in external]
 
-    def start(self, *, detached: bool = False, report: Report = lambda _: None) -> None:
-        """Start every engine and return when all are ready; if one fails, stop the others.
+    @property
+    def services(self) -> list[Part]:
+        """Return the API and the workers."""
+        environment = self.stack.environment()
+        return [Service(spec, self.stack.state_dir, self.stack.ports[spec.name], environment) for spec in SERVICES]
+
+    @property
+    def parts(self) -> list[Part]:
+        """Return everything that is ours."""
+        return [*self.engines, *self.services]
+
+    def start_engines(self, *, detached: bool = False, report: Report = lambda _: None) -> None:
+        """Start the engines that do not run and return when all answer; if one fails, all are stopped.
 
         Raises:
             PartFailed: with the end of the part's log.
         """
-        began = time.monotonic()
-        waiting: list[Engine] = []
+        self._start(self.engines, detached=detached, report=report)
+
+    def start_services(self, *, detached: bool = False, report: Report = lambda _: None) -> None:
+        """Start the API and the workers that do not run; the engines answer and are migrated.
+
+        Raises:
+            PartFailed: with the end of the part's log.
+        """
+        self._start(self.services, detached=detached, report=report)
+
+    def stop(self) -> None:
+        """Stop everything: the services first, so that they finish what they have in hand."""
+        for group in (self.services, self.engines):
+            for part in group:
+                part.process.ask_to_stop()
+            for part in group:
+                part.process.stop()
+
+    def running(self) -> list[Part]:
+        """Return the parts whose processes run."""
+        return [part for part in self.parts if part.process.is_running()]
+
+    def _start(self, parts: Sequence[Part], *, detached: bool, report: Report) -> None:
+        started: dict[str, float] = {}
+        waiting = [part for part in parts if not part.process.is_running()]
         try:
-            for engine in self.engines:
-                if engine.process.is_running():
-                    continue
-                engine.prepare()
-                engine.start(detached=detached)
-                waiting.append(engine)
-            for engine in waiting:
-                engine.wait_ready()
-                report(Progress(engine.name, "ready", time.monotonic() - began))
+            for part in waiting:
+                started[part.name] = time.monotonic()
+                part.prepare()
+                part.start(detached=detached)
+            for part in _as_they_answer(waiting):
+                part.wait_ready()
+                report(Progress(part.name, "ready", time.monotonic() - started[part.name]))
         except BaseException:
             self.stop()
             raise
 
-    def stop(self) -> None:
-        """Stop every engine."""
-        for engine in self.engines:
-            engine.process.stop()
-
-    def is_running(self) -> bool:
-        """Tell whether all of our engines run."""
-        return all(engine.process.is_running() for engine in self.engines)
-
-    def any_running(self) -> bool:
-        """Tell whether any of our engines runs."""
-        return any(engine.process.is_running() for engine in self.engines)
-
 
 def plan(settings: Settings, *, usual_ports: bool = True) -> EmbeddedStack:
-    """Return the stack of `settings.state_dir`: as it was if there is one, else new secrets and ports."""
-    state_dir = settings.state_dir.resolve()
-    before = find_stack(state_dir)
-    known = before.secrets if before is not None else None
-    ports = _ports(before.ports if before is not None else {}, usual_ports=usual_ports)
-    if before is not None and EmbeddedStack(before).any_running():
-        ports = before.ports
-    passwords = known or Secrets(
-        postgres_password=secrets.token_urlsafe(24),
-        clickhouse_password=secrets.token_urlsafe(24),
-        dashboards_password=secrets.token_urlsafe(24),
-    )
-    return EmbeddedStack(_describe(settings, state_dir, ports, passwords))
+    """Return the stack of `settings.state_dir`: as it runs or ran if there is one, else with new secrets and ports."""
+    before = find_stack(settings.state_dir.resolve())
+    if before is not None and EmbeddedStack(before).running():
+        return EmbeddedStack(before)
+    return EmbeddedStack(stack_for(settings, before, usual_ports=usual_ports))
 
 
-def erase(state_dir: Path) -> None:
+def bring_up(
+    embedded: EmbeddedStack, migrate: Migrate, *, detached: bool, report: Report = lambda _: None
+) -> list[str]:
+    """Start what does not run: engines, then schemas and topics, then services; return the names of what was started.
+
+    Raises:
+        PartFailed: a part did not start; nothing of the stack runs then.
+    """
+    already = {part.name for part in embedded.running()}
+    embedded.stack.save()
+    embedded.start_engines(detached=detached, report=report)
+    began = time.monotonic()
+    try:
+        migrate(embedded.stack.settings())
+        report(Progress("schemas and topics", "up to date", time.monotonic() - began))
+    except BaseException:
+        embedded.stop()
+        raise
+    embedded.start_services(detached=detached, report=report)
+    return [part.name for part in embedded.parts if part.name not in already]
+
+
+def erase(settings: Settings) -> None:
     """Delete the data of a stopped stack.
 
     Raises:
         ConflictError: it runs.
     """
-    before = find_stack(state_dir.resolve())
-    if before is None:
-        return
-    if EmbeddedStack(before).any_running():
-        raise ConflictError("The stack runs: `meterstream down` first.")
-    shutil.rmtree(state_dir)
+    before = find_stack(settings.state_dir.resolve())
+    if before is not None and EmbeddedStack(before).running():
+        raise ConflictError("The stack runs, and its data with it: `meterstream down` first.")
+    with suppress(FileNotFoundError):
+        shutil.rmtree(settings.state_dir)
 
 
-def _ports(before: dict[str, int], *, usual_ports: bool) -> dict[str, int]:
-    """Return a port for each part: the one it had, else the usual one, if free."""
-    chosen: dict[str, int] = {}
-    for name, usual in _USUAL_PORTS.items():
-        port = free_port(before.get(name, usual if usual_ports else None))
-        while port in chosen.values():
-            port = free_port()
-        chosen[name] = port
-    return chosen
-
-
-def _describe(settings: Settings, state_dir: Path, ports: dict[str, int], passwords: Secrets) -> Stack:
-    kafka_set = "bootstrap_servers" in settings.kafka.model_fields_set
-    postgres_set = "url" in settings.postgres.model_fields_set
-    clickhouse_set = "url" in settings.clickhouse.model_fields_set
-    own_kafka = f"127.0.0.1:{ports['kafka']}"
-    own_postgres = Postgres(state_dir, ports["postgres"], passwords.postgres_password)
-    own_clickhouse = f"http://127.0.0.1:{ports['clickhouse']}"
-    kafka_url = settings.kafka.bootstrap_servers if kafka_set else own_kafka
-    clickhouse_url = settings.clickhouse.url if clickhouse_set else own_clickhouse
-    set_password = settings.clickhouse.password.get_secret_value() if settings.clickhouse.password else None
-    return Stack(
-        state_dir=state_dir,
-        kafka_bootstrap_servers=kafka_url,
-        postgres_url=settings.postgres.url.get_secret_value() if postgres_set else own_postgres.url(),
-        clickhouse_url=clickhouse_url,
-        clickhouse_user=settings.clickhouse.user if clickhouse_set else clickhouse.USER,
-        clickhouse_password=set_password if clickhouse_set else passwords.clickhouse_password,
-        parts=(
-            PartState(name="kafka", url=kafka_url, external=kafka_set),
-            PartState(name="postgres", url="", external=postgres_set),
-            PartState(name="clickhouse", url=clickhouse_url, external=clickhouse_set),
-        ),
-        ports=ports,
-        secrets=passwords,
-    )
+def _as_they_answer(parts: Iterable[Part], *, timeout_s: float = 60.0) -> Iterable[Part]:
+    """Yield each part when it answers; one that ended or takes too long is yielded too, for `wait_ready` to explain."""
+    pending = list(parts)
+    deadline = time.monotonic() + timeout_s
+    while pending:
+        for part in list(pending):
+            if part.is_healthy() or not part.process.is_running() or time.monotonic() > deadline:
+                pending.remove(part)
+                yield part
+        time.sleep(0.05)

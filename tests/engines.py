@@ -16,7 +16,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
-from devstack.up import EmbeddedStack, Engine, plan
+from devstack.up import EmbeddedStack, Part, plan
 from runtime.settings import ApiSettings, ClickhouseSettings, KafkaSettings, PostgresSettings, Settings, WorkerSettings
 from sinks.postgres.migrate import migrate
 
@@ -32,20 +32,24 @@ class TestStack:
     def __init__(self, state_dir: Path) -> None:
         # Whatever the environment points to, tests run on engines of their own.
         self._settings = Settings.model_construct(
-            state_dir=state_dir, kafka=KafkaSettings(), postgres=PostgresSettings(), clickhouse=ClickhouseSettings()
+            state_dir=state_dir,
+            kafka=KafkaSettings(),
+            postgres=PostgresSettings(),
+            clickhouse=ClickhouseSettings(),
+            api=ApiSettings(),
         )
         self.embedded: EmbeddedStack = plan(self._settings, usual_ports=False)
         self.state_dir = state_dir
 
     def start(self) -> None:
         """Start all three engines."""
-        self.embedded.start()
+        self.embedded.start_engines()
 
     def stop(self) -> None:
         """Stop all three engines."""
         self.embedded.stop()
 
-    def engine(self, name: EngineName) -> Engine:
+    def engine(self, name: EngineName) -> Part:
         """Return one engine."""
         return next(engine for engine in self.embedded.engines if engine.name == name)
 
