@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from cli.failures import shown_failures
 from cli.settings import command_settings
 from sinks.postgres.rebuild import TableComparison
 from streams.rebuild_postgres import rebuild_postgres
@@ -41,7 +42,8 @@ def postgres(as_json: Annotated[bool, typer.Option("--json", help="End with one 
         async def run() -> list[TableComparison]:
             return await rebuild_postgres(settings, await claim_log(settings), progress=show)
 
-        tables = asyncio.run(run())
+        with shown_failures():
+            tables = asyncio.run(run())
     shown = Table("table", "live rows", "rebuilt rows", "equal")
     for table in tables:
         shown.add_row(
