@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
 from api import dead_letters, event_search, events, health, ledger, meter_queries, meters, subjects
 from api.authentication import KeyCache
@@ -72,11 +72,8 @@ def create_app(settings: Settings, stores: Stores, *, telemetry: Telemetry | Non
     app.state.telemetry = telemetry
     app.state.monitor = monitor
     install_error_handlers(app)
-    api = APIRouter(prefix="/api/v1")
-    for module in (events, event_search, meters, meter_queries, subjects, dead_letters, ledger):
-        api.include_router(module.router)
-    app.include_router(api)
-    app.include_router(health.router)
+    for module in (events, event_search, meters, meter_queries, subjects, dead_letters, ledger, health):
+        app.include_router(module.router)
     install_documentation(app)
     # The last one added is the outermost.
     app.add_middleware(BoundedBody, max_bytes=settings.api.max_body_bytes)

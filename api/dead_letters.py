@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from api.answers import json_answer
 from api.authentication import Admin, Caller, OpenStores, Reader
-from api.documentation import errors
+from api.documentation import PREFIX, errors
 from api.paging import Cursor, Limit, Page, decode_cursor, page
 from api.redriving import redrive
 from api.stores import Stores
@@ -27,7 +27,7 @@ from sinks.postgres.dead_letters import (
     list_dead_letters,
 )
 
-router = APIRouter(prefix="/dead-letters", tags=["dead-letters"])
+router = APIRouter(prefix=f"{PREFIX}/dead-letters", tags=["dead-letters"])
 
 _MAX_REASON: Final = 1000
 

@@ -15,6 +15,9 @@ from starlette.responses import Response
 
 from api.errors import ErrorEnvelope
 
+PREFIX: Final = "/api/v1"
+"""Of every route that takes a key."""
+
 _MEANINGS: Final = {
     400: "The input does not fit; `details` names the field.",
     401: "No API key, or one that is unknown or revoked.",

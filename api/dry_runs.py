@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from metering.events import load_body
 from metering.meters import Meter
+from metering.numbers import canonical_text
 from metering.readings import Reading, read_meter
 from metering.rejections import MeterSkip, Rejection
 
@@ -56,4 +57,4 @@ def _try_event(meter: Meter, event_id: str, raw: bytes) -> tuple[str, dict[str, 
 
 
 def _value(reading: Reading) -> str | None:
-    return reading.text if reading.quantity is None else f"{reading.quantity:f}"
+    return reading.text if reading.quantity is None else canonical_text(reading.quantity)

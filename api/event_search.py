@@ -12,14 +12,14 @@ from starlette.responses import Response
 
 from api.answers import json_answer
 from api.authentication import OpenStores, ReadingTenant
-from api.documentation import errors
+from api.documentation import PREFIX, errors
 from api.paging import Cursor, Limit, Page, decode_cursor, page
 from api.query_parameters import From, Text, To
 from metering.windows import FIRST_INSTANT
 from sinks.clickhouse.usage import EventPlace, StoredEvent, find_events
 from sinks.clickhouse.window_runs import LAST_STORED
 
-router = APIRouter(prefix="/events", tags=["events"])
+router = APIRouter(prefix=f"{PREFIX}/events", tags=["events"])
 
 
 class EventBody(BaseModel):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.authentication import IngestingTenant, OpenStores, Tenant
-from api.documentation import errors
+from api.documentation import PREFIX, errors
 from api.event_requests import BATCH, ONE, PLAIN, read_events, read_idempotency_key
 from metering.http_events import HttpEvent, check_for_http
 from metering.partitions import home_partition
@@ -21,7 +21,7 @@ from runtime.errors import InvalidInput
 from runtime.telemetry import Telemetry
 from sinks.kafka.producer import OutgoingRecord
 
-router = APIRouter(prefix="/events", tags=["events"])
+router = APIRouter(prefix=f"{PREFIX}/events", tags=["events"])
 
 _JSON = msgspec.json.Encoder()
 # 65,536 subjects with their hash are ~10 MB and spare 2 µs an event.

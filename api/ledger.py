@@ -12,12 +12,12 @@ from starlette.responses import Response
 
 from api.answers import json_answer
 from api.authentication import OpenStores, Operator
-from api.documentation import errors
+from api.documentation import PREFIX, errors
 from api.query_parameters import From, To
 from sinks.clickhouse.ledger import compare
 from sinks.postgres.ledger import CHECKS, read_ledger, read_recent_loads
 
-router = APIRouter(prefix="/ledger", tags=["ledger"])
+router = APIRouter(prefix=f"{PREFIX}/ledger", tags=["ledger"])
 
 # A load a second and partition for 20 minutes; the command line compares all.
 _COMPARED_LOADS: Final = 10_000

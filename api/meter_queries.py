@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from fastapi import APIRouter, Path, Query, Request
@@ -16,19 +17,20 @@ from starlette.responses import Response
 
 from api.answers import json_answer
 from api.authentication import OpenStores, ReadingTenant, Tenant
-from api.documentation import errors
+from api.documentation import PREFIX, errors
 from api.meters import Slug
 from api.paging import Cursor, Limit, Page, decode_cursor, page
 from api.query_parameters import From, Text, To
 from api.stores import Stores
 from metering.meters import Meter, build_meter
+from metering.numbers import canonical_text
 from metering.times import LOG_LIMITS
 from metering.windows import WindowSize
 from runtime.errors import InvalidInput
 from sinks.clickhouse.usage import UsageRow, list_group_values, query_meter
 from sinks.postgres.meters import MeterRow, find_meter
 
-router = APIRouter(prefix="/meters/{slug}", tags=["meters"])
+router = APIRouter(prefix=PREFIX + "/meters/{slug}", tags=["meters"])
 
 _GROUP_FILTER = re.compile(r"filter_group_by\[([A-Za-z0-9_]{1,63})\]")
 _MAX_FILTER_VALUES: Final = 100
@@ -205,12 +207,16 @@ def _group_filters(parameters: QueryParams) -> dict[str, list[str]]:
 
 def _as_json(row: UsageRow) -> dict[str, Any]:
     return {
-        "value": f"{row.value:f}",
+        "value": _value(row),
         "window_start": row.window_start,
         "window_end": row.window_end,
         "subject": row.subject,
         "group_by": row.group_by,
     }
+
+
+def _value(row: UsageRow) -> str:
+    return canonical_text(Decimal(row.value))
 
 
 def _as_csv(slug: str, rows: Sequence[UsageRow], groups: Sequence[str]) -> Response:
@@ -221,7 +227,7 @@ def _as_csv(slug: str, rows: Sequence[UsageRow], groups: Sequence[str]) -> Respo
     for row in rows:
         cells = [row.subject or "", *_ordered(row.group_by, names)]
         window = [row.window_start.isoformat(), row.window_end.isoformat()]
-        table.writerow([*window, *map(_harmless, cells), f"{row.value:f}"])
+        table.writerow([*window, *map(_harmless, cells), _value(row)])
     return Response(
         text.getvalue(),
         media_type=_CSV,

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from api.answers import ExactRoute, json_answer
 from api.authentication import AdminTenant, OpenStores, ReadingTenant
-from api.documentation import errors
+from api.documentation import PREFIX, errors
 from api.dry_runs import try_meter
 from api.meter_models import CreateMeter, DryRun, MeterBody, RenameMeter, meter_as_json
 from api.paging import Cursor, Limit, Page, decode_cursor, page
@@ -19,7 +19,7 @@ from runtime.errors import BusinessLogicError, InvalidInput
 from sinks.clickhouse.recent_events import recent_events
 from sinks.postgres.meters import archive_meter, create_meter, find_meter, list_meters, rename_meter
 
-router = APIRouter(prefix="/meters", tags=["meters"], route_class=ExactRoute)
+router = APIRouter(prefix=f"{PREFIX}/meters", tags=["meters"], route_class=ExactRoute)
 
 _TRIED_EVENTS = 1_000
 _FIXED = frozenset(CreateMeter.model_fields) - frozenset(RenameMeter.model_fields)

@@ -91,10 +91,10 @@ class Monitor:
         findings.warehouse_stalled = self._warehouse.observe(now_s, positions=loaded, ends=metered)
         findings.metering_lag = {partition: max(end - metered.get(partition, 0), 0) for partition, end in ends.items()}
         findings.warehouse_lag = {partition: end - loaded[partition] for partition, end in metered.items()}
-        self._report(
-            "metering", findings.metering_lag, findings.metering_stalled, [row.committed_at for row in progress]
-        )
-        self._report("warehouse", findings.warehouse_lag, findings.warehouse_stalled, _loaded_at(progress))
+        findings.looked_at_s = now_s
+        committed_at, loaded_at = [row.committed_at for row in progress], [row.loaded_at for row in progress]
+        self._report("metering", findings.metering_lag, findings.metering_stalled, committed_at)
+        self._report("warehouse", findings.warehouse_lag, findings.warehouse_stalled, loaded_at)
 
     def _report(self, app: str, lag: dict[int, int], stalled: list[int], moved_at: list[datetime | None]) -> None:
         for partition, records in lag.items():

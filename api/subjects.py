@@ -10,11 +10,11 @@ from starlette.responses import Response
 
 from api.answers import json_answer
 from api.authentication import OpenStores, ReadingTenant
-from api.documentation import errors
+from api.documentation import PREFIX, errors
 from api.paging import Cursor, Limit, Page, decode_cursor, page
 from sinks.clickhouse.usage import list_subjects
 
-router = APIRouter(prefix="/subjects", tags=["subjects"])
+router = APIRouter(prefix=f"{PREFIX}/subjects", tags=["subjects"])
 
 
 class SubjectBody(BaseModel):

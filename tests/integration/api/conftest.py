@@ -1,0 +1,56 @@
+"""One API for all tests of this folder, with organizations of their own; tests that stop engines make another."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.engines import TestStack
+from tests.integration.api.service import Service, running_service
+
+
+@pytest.fixture(scope="session")
+def service(stack: TestStack) -> Iterator[Service]:
+    """The API with fresh stores."""
+    name = uuid.uuid4().hex[:10]
+    with tempfile.TemporaryDirectory() as folder, stack.postgres_database() as postgres_url:
+        settings = stack.settings(
+            postgres_url=postgres_url,
+            clickhouse_database=f"api_{name}",
+            topic_prefix=f"api{name}.",
+            state_dir=Path(folder),
+        )
+        with running_service(settings) as running:
+            yield running
+
+
+@pytest.fixture
+def acme_slug() -> str:
+    """The slug of this test's organization."""
+    return f"acme-{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture
+def acme(service: Service, acme_slug: str) -> Iterator[httpx.Client]:
+    """A client with an admin key of this test's organization."""
+    with service.client(service.key(acme_slug)) as client:
+        yield client
+
+
+@pytest.fixture
+def globex(service: Service) -> Iterator[httpx.Client]:
+    """A client with an admin key of another organization."""
+    with service.client(service.key(f"globex-{uuid.uuid4().hex[:10]}")) as client:
+        yield client
+
+
+@pytest.fixture
+def operator(service: Service) -> Iterator[httpx.Client]:
+    """A client with an operator's key."""
+    with service.client(service.operator_key()) as client:
+        yield client
