@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -36,8 +37,10 @@ def demo(
     console = Console(stderr=as_json, highlight=False)
     signal.signal(signal.SIGTERM, _interrupt)
 
+    began = time.monotonic()
+
     def say(what: str) -> None:
-        console.print(f"[blue]·[/blue] {what}", soft_wrap=True)
+        console.print(f"[blue]·[/blue] [dim]{time.monotonic() - began:5.1f} s[/dim]  {what}", soft_wrap=True)
 
     try:
         with demo_stack(Settings(), apply_all, say) as stack:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from devstack.demo.comparison import Comparison
 from devstack.demo.found import Hours, QueryApi, hourly_numbers
 from devstack.demo.meters import METERS
-from devstack.demo.recount import Cut, Recount
+from devstack.demo.recount import Cut, Numbers, Recount
 from devstack.demo.sending import Told
 from devstack.demo.sendings import Tally
+from metering.numbers import ZERO
 from sinks.postgres.ledger import Ledger
 
+TOKENS: Final = ("input_tokens", "output_tokens")
 _CUTS: Final = (
     Cut(by="customer"),
+    Cut(by="model"),
     Cut(window="HOUR"),
     Cut(by="customer", window="DAY", zone="Asia/Kolkata"),
     Cut(window="DAY", zone="Europe/Berlin"),
@@ -75,20 +80,35 @@ def check_ledger(comparison: Comparison, told: Told, fates: Fates, ledger: Ledge
 
 def check_hours(comparison: Comparison, recount: Recount, where: str, hours: Hours) -> None:
     """Compare a store's numbers of every meter, customer and hour."""
-    for meter in METERS:
-        expected = recount.numbers(meter, Cut(by="customer", window="HOUR"))
-        comparison.table(where, f"{meter.slug} by customer and hour", expected, hourly_numbers(hours, meter))
+    cut = Cut(by="customer", window="HOUR")
+    found = {meter.slug: hourly_numbers(hours, meter) for meter in METERS}
+    for slug in TOKENS:
+        comparison.number(where, slug, recount.total(slug), sum(found[slug].values(), ZERO))
+    comparison.table(where, _describe(cut), _of_all_meters(_expected(recount, cut)), _of_all_meters(found))
 
 
 async def check_queries(comparison: Comparison, recount: Recount, api: QueryApi) -> None:
     """Compare what the query API answers."""
     for meter in METERS:
-        for cut in (*_CUTS, *((Cut(by="model"),) if meter.grouped else ())):
-            what = f"{meter.slug} {_describe(cut)}"
-            comparison.table("query API", what, recount.numbers(meter, cut), await api.numbers(meter, cut))
+        if meter.slug in TOKENS:
+            found = await api.numbers(meter, Cut())
+            comparison.number("query API", meter.slug, recount.total(meter.slug), sum(found.values(), ZERO))
+    for cut in _CUTS:
+        expected = _expected(recount, cut)
+        answers = {meter.slug: await api.numbers(meter, cut) for meter in METERS if meter.slug in expected}
+        comparison.table("query API", _describe(cut), _of_all_meters(expected), _of_all_meters(answers))
+
+
+def _expected(recount: Recount, cut: Cut) -> dict[str, Numbers]:
+    """Return the numbers of the meters that know the cut."""
+    return {meter.slug: recount.numbers(meter, cut) for meter in METERS if cut.by != "model" or meter.grouped}
+
+
+def _of_all_meters(numbers: Mapping[str, Numbers]) -> dict[tuple[object, ...], Decimal]:
+    return {(slug, *cell): value for slug, cells in numbers.items() for cell, value in cells.items()}
 
 
 def _describe(cut: Cut) -> str:
-    by = "" if cut.by is None else f"by {cut.by}"
-    window = "" if cut.window is None else f"by {cut.window.lower()} in {cut.zone}"
-    return " ".join(part for part in (by, window) if part) or "in all"
+    by = "" if cut.by is None else f", {cut.by}"
+    window = "" if cut.window is None else f", {cut.window.lower()} in {cut.zone}"
+    return f"by meter{by}{window}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 
@@ -30,9 +31,10 @@ class Comparison:
         """Say whether everything is as it must be."""
         return all(check.equal for check in self.checks)
 
-    def number(self, where: str, what: str, expected: int, found: int) -> None:
+    def number(self, where: str, what: str, expected: int, found: int | Decimal) -> None:
         """Compare two numbers."""
-        self.checks.append(Check(where, what, f"{expected:,}", f"{found:,}", expected == found))
+        shown = int(found) if found == int(found) else found
+        self.checks.append(Check(where, what, f"{expected:,}", f"{shown:,}", expected == found))
 
     def table(self, where: str, what: str, expected: Mapping[Any, Any], found: Mapping[Any, Any]) -> None:
         """Compare two tables, cell by cell: no cell may be missing, differ, or be too many."""
@@ -44,7 +46,7 @@ class Comparison:
             difference = f"{_show(first)}: expected {expected.get(first)}, found {found.get(first)}"
         right = len(places) - len(wrong)
         self.checks.append(
-            Check(where, what, f"{len(expected):,} equal", f"{right:,} equal", not wrong, difference),
+            Check(where, what, f"{len(expected):,} numbers", f"{right:,} equal", not wrong, difference),
         )
 
 

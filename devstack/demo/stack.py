@@ -11,12 +11,13 @@ from pathlib import Path
 
 from devstack.state import Stack, find_stack
 from devstack.up import EmbeddedStack, Migrate, Progress, bring_up, plan
+from runtime.errors import MeterstreamError
 from runtime.settings import Settings
 
 
 @dataclass(slots=True)
 class DemoStack:
-    """Where the demo goes. `keep`: set it to leave the data of a stack of its own, to look at."""
+    """Where the demo goes. `keep` is set to leave the data of a stack of its own, to look at."""
 
     settings: Settings
     api_url: str
@@ -37,17 +38,20 @@ def demo_stack(settings: Settings, migrate: Migrate, say: Callable[[str], None])
     say(f"No whole stack runs in {settings.state_dir}: starting one in {state_dir}, stopped and deleted at the end")
 
     def report(progress: Progress) -> None:
-        say(f"  {progress.name} {progress.what} after {progress.seconds:.1f} s")
+        say(f"  {progress.name} {progress.what}")
 
     embedded = plan(settings.model_copy(update={"state_dir": state_dir}), usual_ports=False)
     demo = DemoStack(embedded.stack.settings(), _api_url(embedded.stack), own=True)
     try:
         bring_up(embedded, migrate, detached=False, report=report)
         yield demo
+    except MeterstreamError:
+        demo.keep = True
+        raise
     finally:
         embedded.stop()
         if demo.keep:
-            say(f"The data stays in {state_dir}; METERSTREAM_STATE_DIR={state_dir} meterstream up starts it again")
+            say(f"Data and logs stay in {state_dir}; METERSTREAM_STATE_DIR={state_dir} meterstream up starts it again")
         else:
             shutil.rmtree(state_dir, ignore_errors=True)
 
