@@ -103,14 +103,7 @@ class _Reading:
         return arrivals_ms
 
     def _read_in_columns(self) -> tuple[pa.Table, NDArray[np.int64], NDArray[np.int64]]:
-        values = self._batch.values
-        lengths = np.fromiter((0 if value is None else len(value) for value in values), np.int64, len(values))
-        readable = (lengths >= _SHORTEST) & (lengths <= MAX_EVENT_BYTES)
-        if self._rejections:
-            readable[list(self._rejections)] = False
-        rows = np.flatnonzero(readable)
-        chosen = [values[row] for row in rows.tolist()] if len(rows) < len(values) else values
-        table = ColumnReader(self._plan).read([value for value in chosen if value is not None], rows)
+        table = ColumnReader(self._plan).read(*self._readable())
         rows = table["row"].to_numpy()
         sound = keeps_rules(table)
         slug, named = choose_slugs(
@@ -122,6 +115,16 @@ class _Reading:
         if sound.all():
             return kept, slug, times_us
         return kept.filter(pa.array(sound)).combine_chunks(), slug[sound], times_us[sound]
+
+    def _readable(self) -> tuple[list[bytes], NDArray[np.int64]]:
+        """Return the records that may be read in columns, and their rows."""
+        values = [value or b"" for value in self._batch.values]
+        lengths = np.fromiter(map(len, values), np.int64, len(values))
+        readable = (lengths >= _SHORTEST) & (lengths <= MAX_EVENT_BYTES)
+        if self._rejections:
+            readable[list(self._rejections)] = False
+        rows = np.flatnonzero(readable)
+        return (values if len(rows) == len(values) else [values[row] for row in rows.tolist()]), rows
 
     def _read_exactly(self, already: NDArray[np.int64]) -> _Exact:
         """Read the rows that are neither rejected nor `already` read."""

@@ -121,9 +121,18 @@ def _clamped_divmod(number: int) -> tuple[int, int]:
 
 def _texts(whole: NDArray[np.int64], nanos: Integers, attos: Integers) -> list[str]:
     texts = list(map(str, whole.tolist()))
-    for at in np.flatnonzero((nanos != 0) | (attos != 0)).tolist():
-        number = int(whole[at]) * _SCALE + int(nanos[at]) * _BILLION + int(attos[at])
-        sign = "-" if number < 0 else ""
-        integer, fraction = divmod(abs(number), _SCALE)
-        texts[at] = f"{sign}{integer}.{fraction:0{FRACTION_DIGITS}d}".rstrip("0")
+    simple = (attos == 0) & (nanos != 0) & (whole >= 0)
+    at = np.flatnonzero(simple)
+    digits = map(str, (nanos[at] + _BILLION).tolist())  # with a 1 in front, which keeps the zeros behind it
+    for place, fraction in zip(at.tolist(), digits, strict=True):
+        texts[place] += "." + fraction[1:].rstrip("0")
+    for place in np.flatnonzero(~simple & ((nanos != 0) | (attos != 0))).tolist():
+        texts[place] = _text(int(whole[place]) * _SCALE + int(nanos[place]) * _BILLION + int(attos[place]))
     return texts
+
+
+def _text(scaled: int) -> str:
+    """Write a number, given in units of the last fraction digit, that is not whole."""
+    integer, fraction = divmod(abs(scaled), _SCALE)
+    sign = "-" if scaled < 0 else ""
+    return f"{sign}{integer}.{fraction:0{FRACTION_DIGITS}d}".rstrip("0")

@@ -21,12 +21,11 @@ _NEWLINE, _QUOTE, _COMMA, _MINUS, _BACKSLASH = b'\n",-\\'
 _OPEN, _CLOSE = b"{}"
 _CASE: Final = 0x20  # the bit that makes [ and ] of { and }, and E of e
 
-_ODD_DECIMAL: Final = re.compile(
-    # Texts that Arrow takes for decimals and JSON's grammar of numbers does not.
-    rb'"(?:\+[0-9.]+|-?\.[0-9]+|-?0[0-9]+(?:\.[0-9]*)?|-?[0-9]+\.)(?:[eE][+-]?[0-9]+)?"'
-    # A large negative exponent in a decimal column makes pyarrow 26 read out of bounds.
-    rb"|[0-9.][eE]-[0-9]{3}"
-)
+# Texts that Arrow takes for decimals and JSON's grammar of numbers does not: +1, .5, -.5, 007; and 5. below.
+_ODD_BEGINNING: Final = re.compile(rb'"(?:\+[0-9.]|-?\.[0-9]|-?0[0-9])[0-9.]*(?:[eE][+-]?[0-9]+)?"')
+_ODD_END: Final = re.compile(rb'"-?[0-9]+\.(?:[eE][+-]?[0-9]+)?"')
+# A large negative exponent in a decimal column makes pyarrow 26 read out of bounds.
+_LARGE_EXPONENT: Final = re.compile(rb"[0-9.][eE]-[0-9]{3}")
 
 
 class Lines:
@@ -140,14 +139,17 @@ def _is_utf8(value: bytes) -> bool:
 
 
 def _mark_odd_decimals(unsafe: Mask, values: list[bytes], lines: Lines) -> None:
-    """Look closely at records that hold the beginning or end of an odd decimal; most are only ids and dates."""
-    flat = lines.flat
+    """Look closely where an odd decimal may begin or end; most such places are in ids, dates and sentences."""
+    flat, joined = lines.flat, lines.joined
     quotes = np.flatnonzero((flat[:-1] == _QUOTE) & (flat[1:] <= ord("0")) & (flat[1:] >= ord("+")))
-    quotes = quotes[flat[quotes + 1] != _COMMA]
-    points = np.flatnonzero(flat == ord("."))
-    points = points[np.isin(flat[points + 1], np.frombuffer(b'"eE', np.uint8))]
+    beginnings = quotes[flat[quotes + 1] != _COMMA]
+    odd = [place for place in beginnings.tolist() if _ODD_BEGINNING.match(joined, place)]
     minuses = np.flatnonzero(flat == _MINUS)
     minuses = minuses[(flat[minuses - 1] | _CASE) == ord("e")]
-    for record in np.unique(lines.holding(np.concatenate((quotes, points, minuses)))).tolist():
-        if _ODD_DECIMAL.search(values[record]):
-            unsafe[record] = True
+    odd += [place for place in minuses.tolist() if _LARGE_EXPONENT.match(joined, place - 2)]
+    if odd:
+        unsafe[lines.holding(np.array(odd))] = True
+    points = np.flatnonzero(flat == ord("."))
+    points = points[np.isin(flat[points + 1], np.frombuffer(b'"eE', np.uint8)) & (flat[points - 1] <= ord("9"))]
+    for record in np.unique(lines.holding(points)).tolist():
+        unsafe[record] |= _ODD_END.search(values[record]) is not None
