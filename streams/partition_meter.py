@@ -35,6 +35,7 @@ from sinks.kafka.producer import EventProducer, OutgoingRecord
 from sinks.kafka.topic_identity import TopicIdentity
 from sinks.postgres.blocks import BlockWriter, Committed
 from sinks.postgres.catalogue import read_catalogue
+from sinks.postgres.folding import fold_old_blocks
 from sinks.postgres.pool import connect
 from sinks.postgres.positions import begin_partition
 from streams.decisions import decide_block, remember_block
@@ -72,6 +73,7 @@ class PartitionMeter:
         self._index: FirstSeenIndex | None = None
         self._catalogue: Catalogue | None = None
         self._decoder: BlockDecoder | None = None
+        self._folded_hour: int | None = None
         self.catching_up = False
         """True while the index reads the log behind Postgres' position."""
 
@@ -171,6 +173,7 @@ class PartitionMeter:
             self._tools.telemetry.block_redone.labels(cause=ended.name).inc()
             return False
         self._remember(batch, settled)
+        self._fold(batch)
         telemetry, partition = self._tools.telemetry, str(self._partition)
         self._tools.on_progress()
         telemetry.blocks.labels(partition=partition).inc()
@@ -181,6 +184,15 @@ class PartitionMeter:
         for letter in settled.result.dead_letters:
             telemetry.dead_letters.labels(code=letter.code).inc()
         return True
+
+    def _fold(self, batch: RecordBatch) -> None:
+        """When an hour has passed in the log, fold the journal's rows of the hours before it."""
+        hour = batch.arrival_hour
+        if hour is None or hour == self._folded_hour:
+            return
+        assert self._connection is not None
+        fold_old_blocks(self._connection, batch.topic, batch.partition, before_hour=hour)
+        self._folded_hour = hour
 
     def _remember(self, batch: RecordBatch, settled: Settled) -> None:
         assert self._index is not None

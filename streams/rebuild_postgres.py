@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ from sinks.kafka.topic_identity import TopicIdentity
 from sinks.postgres import rebuild
 from sinks.postgres.blocks import BlockWriter, Committed
 from sinks.postgres.catalogue import read_catalogue
+from sinks.postgres.folding import fold_span, hold_journal_still
 from sinks.postgres.pool import connect
 from sinks.postgres.positions import begin_partition, read_positions
 from streams.decisions import decide_block, remember_block
@@ -66,7 +67,8 @@ async def rebuild_postgres(
         merges = stack.enter_context(ThreadPoolExecutor(1))
         threads = stack.enter_context(ThreadPoolExecutor(1))
         rebuild.begin_rebuild(connection)
-        replayer = _Replayer(topic, settings.worker.default_organization, live, reader, threads, progress)
+        hold_journal_still(connection)
+        replayer = _Replayer(topic, settings.worker.default_organization, connection, live, reader, threads, progress)
         replays = [
             _Replay(
                 partition,
@@ -101,6 +103,7 @@ class _Replayer:
 
     topic: TopicIdentity
     default_organization: str | None
+    connection: psycopg.Connection
     live: psycopg.Connection
     reader: LogReader
     threads: ThreadPoolExecutor
@@ -115,33 +118,33 @@ class _Replayer:
         wanted = read_positions(self.live, self.topic.topic)
         for replay in replays:
             target = wanted.get(replay.partition, 0)
-            async for block, version in self._blocks(replay, catalogue, target):
-                await self._replay_block(replay, decoder, block, (catalogue.version, version))
-                self.progress(replay.partition, replay.writer.position, target)
+            await self._replay_partition(replay, decoder, catalogue, target)
 
-    async def _blocks(
-        self, replay: _Replay, catalogue: Catalogue, target: int
-    ) -> AsyncIterator[tuple[RecordBatch, int]]:
-        """Yield the journal's blocks; where it has none (it was emptied), blocks of our own cut."""
-        topic, partition = self.topic.topic, replay.partition
-        for known in rebuild.read_journal(self.live, topic, partition, replay.writer.position):
-            async for own in self._own_blocks(partition, catalogue, replay.writer.position, known.from_position):
-                yield own, catalogue.version
-            if known.to_position <= target:
-                yield (
-                    await self.reader.read_all(partition, known.from_position, known.to_position),
-                    known.catalogue_version,
-                )
-        async for own in self._own_blocks(partition, catalogue, replay.writer.position, target):
-            yield own, catalogue.version
+    async def _replay_partition(
+        self, replay: _Replay, decoder: BlockDecoder, catalogue: Catalogue, target: int
+    ) -> None:
+        """Follow the journal's blocks; where it has none (it was emptied), blocks of our own cut."""
+        for known in rebuild.read_journal(self.live, self.topic.topic, replay.partition, replay.writer.position):
+            if known.to_position > target:
+                break
+            await self._replay_span(replay, decoder, catalogue, (known.from_position, catalogue.version))
+            await self._replay_span(replay, decoder, catalogue, (known.to_position, known.catalogue_version))
+            fold_span(self.connection, self.topic.topic, replay.partition, known.from_position, known.to_position)
+            self.progress(replay.partition, replay.writer.position, target)
+        await self._replay_span(replay, decoder, catalogue, (target, catalogue.version))
+        self.progress(replay.partition, replay.writer.position, target)
 
-    async def _own_blocks(
-        self, partition: int, catalogue: Catalogue, from_position: int, to_position: int
-    ) -> AsyncIterator[RecordBatch]:
-        if from_position < to_position:
-            async for batch in self.reader.read(partition, from_position, to_position, max_records=_PIECE_RECORDS):
-                for piece in catalogue.pieces(batch):
-                    yield piece
+    async def _replay_span(
+        self, replay: _Replay, decoder: BlockDecoder, catalogue: Catalogue, end: tuple[int, int]
+    ) -> None:
+        """Replay up to a position, in pieces, journaled as decided by that version of the catalogue."""
+        to_position, journal_version = end
+        start = replay.writer.position
+        if start >= to_position:
+            return
+        async for batch in self.reader.read(replay.partition, start, to_position, max_records=_PIECE_RECORDS):
+            for piece in catalogue.pieces(batch):
+                await self._replay_block(replay, decoder, piece, (catalogue.version, journal_version))
 
     async def _replay_block(
         self, replay: _Replay, decoder: BlockDecoder, block: RecordBatch, versions: tuple[int, int]

@@ -7,3 +7,6 @@ PARTITION_LOCK = 1_297_306_437
 
 LOAD_LOCK = 1_297_306_438
 """Held for its session by whoever writes a partition's warehouse loads; the second key is the partition."""
+
+FOLD_LOCK = 1_297_306_439
+"""Shared while journal rows are folded; a rebuild, which follows the journal's boundaries, holds it exclusively."""

@@ -24,6 +24,7 @@ class JournaledBlock:
     from_position: int
     to_position: int
     catalogue_version: int
+    records: int
 
 
 @dataclass(frozen=True, slots=True)

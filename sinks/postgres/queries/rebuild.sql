@@ -11,7 +11,7 @@ create table rebuild.dead_letters (like public.dead_letters including all)
 
 -- name: journal
 -- The live journal's boundaries, by which the log is replayed.
-select from_position, to_position, catalogue_version, records, counted_bits
+select from_position, to_position, catalogue_version, records
 from public.stream_blocks
 where topic = %(topic)s and partition = %(partition)s and from_position >= %(from_position)s
 order by from_position
