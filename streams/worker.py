@@ -13,17 +13,25 @@ from metering.topics import USAGE_EVENTS
 from runtime.logging import get_logger
 from runtime.settings import Settings
 from runtime.telemetry import Telemetry
+from sinks.clickhouse.client import ClickhouseClient
+from sinks.clickhouse.client import connect as connect_clickhouse
+from sinks.clickhouse.ledger import last_offsets, refuse_if_ahead
+from sinks.clickhouse.loads import LoadWriter
+from sinks.clickhouse.migrate import require_migrated as require_clickhouse_migrated
 from sinks.kafka.log_reader import LogReader
 from sinks.kafka.producer import EventProducer
 from sinks.kafka.topic_identity import TopicIdentity
 from sinks.kafka.topics import check_topic
+from sinks.postgres.loads import intended_positions
 from sinks.postgres.migrate import require_migrated
 from sinks.postgres.pool import connect
 from sinks.postgres.positions import claim_topic
 from streams.app import create_app, run_app
 from streams.health import WorkerHealth, serve_health
 from streams.meter_usage import UsageMetering
+from streams.partition_loader import WarehouseTools
 from streams.partition_meter import MeteringTools
+from streams.store_usage import UsageWarehouse
 
 log = get_logger(__name__)
 
@@ -94,6 +102,61 @@ async def run_metering(settings: Settings, stop: asyncio.Event) -> None:
         stack.push_async_callback(runner.cleanup)
         log.info("metering starts", health_port=port, topic=identity.topic, partitions=identity.partitions)
         await run_app(app, stop, metering.failed)
+
+
+async def run_warehouse(settings: Settings, stop: asyncio.Event) -> None:
+    """Feed ClickHouse with what was counted until `stop` is set; the loads in hand are finished.
+
+    Raises: RefusedToStart, Unavailable after `worker.retry_max_s`, and bugs as they are.
+    """
+    worker = settings.worker
+    identity = await claim_log(settings)
+    async with AsyncExitStack() as stack:
+        clickhouse = await asyncio.to_thread(connect_clickhouse, settings.clickhouse, service="warehouse")
+        stack.callback(clickhouse.close)
+        await asyncio.to_thread(_check_warehouse, settings, clickhouse, identity.topic)
+        reader = await stack.enter_async_context(LogReader(settings.kafka, identity.topic))
+        tools = WarehouseTools(
+            topic=identity,
+            postgres=settings.postgres,
+            writer=LoadWriter(clickhouse, identity.topic),
+            default_organization=worker.default_organization,
+            reader=reader,
+            threads=stack.enter_context(ThreadPoolExecutor(worker.threads, thread_name_prefix="load")),
+            telemetry=Telemetry(),
+            max_records=worker.load_max_records,
+            wait_s=worker.load_wait_s,
+            give_up_s=worker.retry_max_s,
+        )
+        warehouse = UsageWarehouse(tools)
+        stack.push_async_callback(warehouse.close)
+        app = create_app(
+            "warehouse",
+            kafka=settings.kafka,
+            worker=worker,
+            state_dir=settings.state_dir,
+            starts=warehouse.starts,
+        )
+        warehouse.add_to(app)
+        health = WorkerHealth(
+            "warehouse",
+            tools.telemetry,
+            settings.api.stalled_after_s,
+            lags=lambda: _lags(app, identity.topic, warehouse.positions()),
+        )
+        tools.on_progress = health.progressed
+        runner, port = await serve_health(health, host=worker.host, port=worker.port)
+        stack.push_async_callback(runner.cleanup)
+        log.info("warehouse starts", health_port=port, topic=identity.topic, partitions=identity.partitions)
+        await run_app(app, stop, warehouse.failed)
+
+
+def _check_warehouse(settings: Settings, clickhouse: ClickhouseClient, topic: str) -> None:
+    """Refuse a ClickHouse without our schema, or one that knows more than Postgres."""
+    require_clickhouse_migrated(clickhouse)
+    stored = last_offsets(clickhouse, topic)
+    with connect(settings.postgres, service="warehouse") as connection:
+        refuse_if_ahead(stored, intended_positions(connection, topic))
 
 
 def _lags(app: faust.App, topic: str, positions: dict[int, int]) -> dict[int, int]:

@@ -20,6 +20,10 @@ from runtime.settings import ClickhouseSettings
 _TRANSIENT = frozenset({159, 202, 203, 209, 210, 236, 241, 242, 243, 252, 279, 286, 319, 394, 425, 999})
 
 
+ClickhouseClient = Client
+"""What callers outside this package call the driver's client."""
+
+
 @contextmanager
 def translated_errors() -> Iterator[None]:
     """Turn the driver's errors into ours.
@@ -75,7 +79,7 @@ def query(
     client: Client, statement: str, parameters: Mapping[str, Any] | None = None, *, as_bytes: Sequence[str] = ()
 ) -> Sequence[Sequence[Any]]:
     """Run a statement with bound parameters and return its rows; the columns of `as_bytes` are bytes, not text."""
-    formats = dict.fromkeys(as_bytes, "bytes")
+    formats: dict[str, str | dict[str, str]] = dict.fromkeys(as_bytes, "bytes")
     with translated_errors():
         answer = client.query(statement, parameters=dict(parameters or {}), column_formats=formats)
         rows: Sequence[Sequence[Any]] = answer.result_rows

@@ -47,20 +47,17 @@ def compare(client: Client, loads: Sequence[Load]) -> list[LoadDifference]:
 
 
 def last_offsets(client: Client, topic: str) -> dict[int, int]:
-    """Return the last stored offset by partition."""
+    """Return the last stored offset by partition; milliseconds, too."""
     return {int(partition): int(offset) for partition, offset in query(client, _SQL["last_offsets"], {"topic": topic})}
 
 
-def refuse_if_ahead(client: Client, topic: str, *, done: Mapping[int, int], opened: Mapping[int, int]) -> None:
+def refuse_if_ahead(stored: Mapping[int, int], intended: Mapping[int, int]) -> None:
     """Refuse to load into a ClickHouse that knows more than Postgres: a restored Postgres would use its ids again.
 
-    `done` and `opened`: the end of the last done load, and of the open one, by partition. Raises: RefusedToStart.
+    `stored`: the last offset of each partition in ClickHouse, read first; `intended`: the end of its last load in
+    Postgres, open or done, read afterwards: another worker may be at work. Raises: RefusedToStart.
     """
-    ahead = {
-        partition: offset
-        for partition, offset in last_offsets(client, topic).items()
-        if offset >= max(done.get(partition, 0), opened.get(partition, 0))
-    }
+    ahead = {partition: offset for partition, offset in stored.items() if offset >= intended.get(partition, 0)}
     if ahead:
         places = ", ".join(
             f"partition {partition} up to offset {offset}" for partition, offset in sorted(ahead.items())
@@ -69,9 +66,3 @@ def refuse_if_ahead(client: Client, topic: str, *, done: Mapping[int, int], open
             f"ClickHouse holds events that Postgres has not loaded ({places}): Postgres was restored to an earlier "
             "state, or belongs to another warehouse. Run `meterstream rebuild clickhouse`."
         )
-
-
-def holds_values(client: Client, load: Load) -> bool:
-    """Say whether the load has left anything in `meter_values`; slow, for loads that were left open for long."""
-    keys = {"load_id": load.id, "partition": load.partition}
-    return bool(query(client, _SQL["stored_values"], keys)[0][0])

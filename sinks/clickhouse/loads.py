@@ -9,7 +9,10 @@ import numpy as np
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
-from sinks.clickhouse.client import translated_errors
+from sinks.clickhouse.client import query, translated_errors
+from sinks.clickhouse.queries import load
+
+_SQL = load("loads")
 
 EVENTS: Final = "usage_events"
 VALUES: Final = "meter_values"
@@ -85,6 +88,11 @@ class LoadWriter:
         self._insert(VALUES, load_id, values.select(list(VALUE_COLUMNS)))
         topic = pa.DictionaryArray.from_arrays(np.zeros(len(events), dtype=np.int8), [self._topic])
         self._insert(EVENTS, load_id, events.select(list(EVENT_COLUMNS)).append_column("topic", topic))
+
+    def holds(self, load_id: int, partition: int) -> bool:
+        """Say whether any row of a load has arrived."""
+        keys = {"topic": self._topic, "load_id": load_id, "partition": partition}
+        return bool(query(self._client, _SQL["holds"], keys)[0][0])
 
     def _insert(self, table: str, load_id: int, rows: pa.Table) -> None:
         rows = rows.append_column("load_id", pa.repeat(pa.scalar(load_id, pa.int64()), len(rows)))

@@ -9,10 +9,14 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
+from metering.catalogue import Catalogue
 from runtime.errors import UnexpectedError
+from runtime.settings import PostgresSettings
 from sinks.postgres.blocks import unpack_counted
+from sinks.postgres.catalogue import read_catalogue
 from sinks.postgres.locks import LOAD_LOCK
-from sinks.postgres.pool import translated_errors
+from sinks.postgres.pool import connect, translated_errors
+from sinks.postgres.positions import read_positions
 from sinks.postgres.queries import load
 
 _SQL = load("loads")
@@ -29,6 +33,8 @@ class Load:
     from_position: int
     to_position: int
     counted: int
+    begun_before: bool = False
+    """It was open already: some of its rows may be in ClickHouse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,34 +47,56 @@ class LoadContents:
 
 
 class LoadJournal:
-    """One partition's loads; used by one thread at a time, which owns the connection."""
+    """One partition's loads, over a connection of its own; used by one thread at a time."""
 
-    def __init__(self, connection: psycopg.Connection, topic: str, partition: int) -> None:
-        self._connection = connection
+    def __init__(self, settings: PostgresSettings, topic: str, partition: int) -> None:
+        self._connection = connect(settings, service="warehouse")
         self._topic = topic
         self._partition = partition
         self._place = {"topic": topic, "partition": partition}
 
     def claim(self) -> bool:
-        """Become the only writer of the partition's loads, until `release` or the connection's end.
+        """Become the only writer of the partition's loads, until the connection's end.
 
         False: another worker still is. Without this, one that was thought dead could repeat a load so late that
         ClickHouse has forgotten its token.
         """
-        return self._lock("lock_loads")
+        with translated_errors():
+            keys = {"space": LOAD_LOCK, "partition": self._partition}
+            row = self._connection.execute(_SQL["lock_loads"], keys).fetchone()
+        assert row is not None
+        return bool(row[0])
 
-    def release(self) -> None:
-        """Let another worker claim the partition."""
-        self._lock("unlock_loads")
+    @property
+    def is_usable(self) -> bool:
+        """Say whether the connection, and with it the claim, still holds."""
+        return not (self._connection.closed or self._connection.broken)
+
+    def close(self) -> None:
+        """Close the connection, which lets another worker claim the partition."""
+        self._connection.close()
+
+    def catalogue(self) -> Catalogue:
+        """Read the newest catalogue, which is right for every older position too."""
+        return read_catalogue(self._connection)
+
+    def position(self) -> int:
+        """Return where the warehouse stands."""
+        return warehouse_positions(self._connection, self._topic).get(self._partition, 0)
+
+    def journaled_to(self) -> int:
+        """Return where metering stands: the journal's end."""
+        return read_positions(self._connection, self._topic).get(self._partition, 0)
 
     def next_load(self, *, up_to: int, max_records: int) -> Load | None:
         """Return the load to write: the open one, else a new one of whole blocks that end at `up_to` or before."""
         with translated_errors():
             row = self._connection.execute(_SQL["open_load"], self._place).fetchone()
+            begun_before = row is not None
             if row is None:
                 wanted = {"up_to": up_to, "max_records": max_records, "max_blocks": _MAX_BLOCKS}
                 row = self._connection.execute(_SQL["begin_load"], {**self._place, **wanted}).fetchone()
-        return None if row is None else Load(row[0], self._topic, self._partition, *row[1:])
+        return None if row is None else Load(row[0], self._topic, self._partition, row[1], row[2], row[3], begun_before)
 
     def contents(self, load: Load) -> LoadContents:
         """Return what the load's blocks counted. Raises: UnexpectedError where the journal does not cover the load."""
@@ -99,13 +127,6 @@ class LoadJournal:
         assert row is not None
         return int(row[0])
 
-    def _lock(self, statement: str) -> bool:
-        with translated_errors():
-            keys = {"space": LOAD_LOCK, "partition": self._partition}
-            row = self._connection.execute(_SQL[statement], keys).fetchone()
-        assert row is not None
-        return bool(row[0])
-
 
 def warehouse_positions(connection: psycopg.Connection, topic: str) -> dict[int, int]:
     """Return the end of the last done load by partition; one that is absent stands at 0."""
@@ -114,10 +135,10 @@ def warehouse_positions(connection: psycopg.Connection, topic: str) -> dict[int,
     return {int(partition): int(position) for partition, position in rows}
 
 
-def open_positions(connection: psycopg.Connection, topic: str) -> dict[int, int]:
-    """Return the end of the open load by partition: ClickHouse may hold rows up to there."""
+def intended_positions(connection: psycopg.Connection, topic: str) -> dict[int, int]:
+    """Return the end of the last load, open or done, by partition: ClickHouse may hold rows up to there."""
     with translated_errors():
-        rows = connection.execute(_SQL["open_positions"], {"topic": topic}).fetchall()
+        rows = connection.execute(_SQL["intended_positions"], {"topic": topic}).fetchall()
     return {int(partition): int(position) for partition, position in rows}
 
 
@@ -126,9 +147,3 @@ def done_loads(connection: psycopg.Connection, topic: str, *, after_id: int = 0,
     with translated_errors():
         rows = connection.execute(_SQL["done_loads"], {"topic": topic, "after_id": after_id, "limit": limit}).fetchall()
     return [Load(*row) for row in rows]
-
-
-def listen_for_blocks(connection: psycopg.Connection) -> None:
-    """Begin to receive word of committed blocks: notifications whose payload is the partition."""
-    with translated_errors():
-        connection.execute(_SQL["listen"])

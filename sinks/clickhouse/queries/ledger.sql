@@ -8,7 +8,3 @@ group by topic, partition, load_id
 -- name: last_offsets
 -- The last event of each partition that is stored.
 select partition, max(offset) from usage_events where topic = {topic:String} group by topic, partition
-
--- name: stored_values
--- Whether a load has left anything in meter_values; read only when a load is repeated after a long time.
-select count() from meter_values where load_id = {load_id:Int64} and partition = {partition:UInt16}

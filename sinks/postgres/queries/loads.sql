@@ -2,9 +2,6 @@
 -- Held by whoever loads a partition, for its session: another worker waits until that one is done, or dead.
 select pg_try_advisory_lock(%(space)s, %(partition)s)
 
--- name: unlock_loads
-select pg_advisory_unlock(%(space)s, %(partition)s)
-
 -- name: open_load
 -- The one that was begun and not finished; it is repeated with the same bounds.
 select id, from_position, to_position, counted from warehouse_loads
@@ -15,9 +12,9 @@ where topic = %(topic)s and partition = %(partition)s and state = 'open'
 select partition, max(to_position) from warehouse_loads
 where topic = %(topic)s and state = 'done' group by partition
 
--- name: open_positions
--- How far ClickHouse may hold rows that no done load vouches for, by partition.
-select partition, to_position from warehouse_loads where topic = %(topic)s and state = 'open'
+-- name: intended_positions
+-- How far ClickHouse may hold rows, by partition.
+select partition, max(to_position) from warehouse_loads where topic = %(topic)s group by partition
 
 -- name: begin_load
 -- Whole blocks from where the warehouse stands, none beyond %(up_to)s, and at least one however large. No row: there is
