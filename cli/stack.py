@@ -14,7 +14,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.migrate import apply_all
 from devstack.state import Stack, find_stack
 from runtime.errors import MeterstreamError
 from runtime.settings import Settings
@@ -22,12 +21,9 @@ from runtime.settings import Settings
 if TYPE_CHECKING:
     from devstack.up import EmbeddedStack, Progress
 
-app = typer.Typer()
-
 AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object on standard output.")]
 
 
-@app.command()
 def up(
     *,
     detach: Annotated[bool, typer.Option("--detach", help="Return once everything is ready.")] = False,
@@ -43,11 +39,12 @@ def up(
         embedded = _bring_up(console, detach=detach, fresh=fresh)
         if embedded is None or detach:
             return
-        console.print("\nCtrl-C stops everything; the data stays. `meterstream up --detach` would return here.")
+        ended = None
         try:
+            console.print("\nCtrl-C stops everything; the data stays. `meterstream up --detach` would return here.")
             ended = _wait(embedded)
         except KeyboardInterrupt:
-            ended = None
+            console.print()
         finally:
             console.print("Stopping …")
             embedded.stop()
@@ -56,7 +53,6 @@ def up(
         console.print("Stopped.")
 
 
-@app.command()
 def down() -> None:
     """Stop everything that `up` started; the data stays."""
     console = Console(highlight=False)
@@ -72,7 +68,6 @@ def down() -> None:
         console.print(f"Stopped {names} in {time.monotonic() - began:.1f} s. `meterstream up` goes on with the data.")
 
 
-@app.command()
 def status(as_json: AsJson = False) -> None:
     """Show where each part is and how it is. Exits with 1 unless every part of ours answers."""
     with _errors_shown():
@@ -111,6 +106,7 @@ def describe(embedded: EmbeddedStack) -> list[dict[str, Any]]:
 
 def _bring_up(console: Console, *, detach: bool, fresh: bool) -> EmbeddedStack | None:
     """Start what does not run; None when everything ran already."""
+    from cli.migrate import apply_all
     from devstack.up import bring_up, erase, plan
 
     def report(progress: Progress) -> None:

@@ -60,6 +60,7 @@ class Postgres:
         user = _system_user()
         if user is not None:
             _let_traverse(_bin_dir())
+            _let_traverse(self.data_dir)
         if (self.data_dir / "PG_VERSION").exists():
             return
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -149,6 +150,8 @@ def _ids(user: str) -> tuple[int, int]:
 def _let_traverse(path: Path) -> None:
     """Let the system user pass through the folders above `path` (not list them)."""
     for folder in path.resolve().parents:
+        if not folder.exists():
+            continue
         mode = folder.stat().st_mode
         if not mode & stat.S_IXOTH:
             folder.chmod(mode | stat.S_IXOTH)

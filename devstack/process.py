@@ -171,10 +171,10 @@ class ChildProcess:
         return record
 
     def _find(self) -> psutil.Process | None:
+        # Collects the exit status of our own child, also of one that another command stopped.
+        ended = self._popen is not None and self._popen.poll() is not None
         record = self._record()
-        if not record:
-            return None
-        if self._popen is not None and self._popen.pid == record["pid"] and self._popen.poll() is not None:
+        if not record or (ended and self._popen is not None and self._popen.pid == record["pid"]):
             return None
         try:
             process = psutil.Process(int(record["pid"]))

@@ -158,7 +158,7 @@ def test_answers_are_compressed_only_when_asked(encoding: str, stack: TestStack,
     raw = b"".join(answer.iter_raw())
     assert answer.headers["Content-Encoding"] == encoding
     codec = {"gzip": "gzip", "lz4": "lz4", "zstd": "zstd"}[encoding]
-    assert pa.CompressedInputStream(pa.BufferReader(raw), codec).read() == plain.content  # type: ignore[arg-type]
+    assert pa.CompressedInputStream(pa.BufferReader(raw), codec).read() == plain.content
     client = clickhouse_connect.get_client(
         dsn=stack.clickhouse_url, password=stack.clickhouse_password, compress=encoding
     )

@@ -1,0 +1,83 @@
+"""The file by which every command finds the stack, and the settings that it gives."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from devstack.plan import stack_for
+from devstack.ports import free_port
+from devstack.state import find_stack
+from runtime.errors import RefusedToStart
+from runtime.settings import Settings
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(autouse=True)
+def own_state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("KAFKA__BOOTSTRAP_SERVERS", "POSTGRES__URL", "CLICKHOUSE__URL", "CLICKHOUSE__PASSWORD", "API__PORT"):
+        monkeypatch.delenv(f"METERSTREAM_{name}", raising=False)
+    monkeypatch.setenv("METERSTREAM_STATE_DIR", str(tmp_path))
+
+
+def test_commands_find_what_up_wrote(tmp_path: Path) -> None:
+    assert find_stack(tmp_path) is None
+    written = stack_for(Settings(), None, usual_ports=False)
+    written.save()
+    found = find_stack(tmp_path)
+    assert found == written
+    settings = found.settings()
+    assert settings.kafka.bootstrap_servers == f"127.0.0.1:{written.ports['kafka']}"
+    assert settings.postgres.url.get_secret_value() == written.postgres_url
+    assert settings.clickhouse.password is not None
+    assert settings.state_dir == tmp_path
+
+
+def test_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = stack_for(Settings(), None, usual_ports=False)
+    monkeypatch.setenv("METERSTREAM_KAFKA__BOOTSTRAP_SERVERS", "kafka.example:9092")
+    monkeypatch.setenv("METERSTREAM_KAFKA__PARTITIONS", "3")
+    settings = written.settings()
+    assert settings.kafka.bootstrap_servers == "kafka.example:9092"
+    assert settings.kafka.partitions == 3
+    assert settings.clickhouse.url == written.clickhouse_url
+
+
+def test_a_url_replaces_the_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METERSTREAM_POSTGRES__URL", "postgresql://me:hidden@db.example:5433/usage")
+    stack = stack_for(Settings(), None, usual_ports=False)
+    part = next(part for part in stack.parts if part.name == "postgres")
+    assert part.external
+    assert part.url == "postgresql://db.example:5433/usage"
+    assert stack.postgres_url == "postgresql://me:hidden@db.example:5433/usage"
+    assert [part.name for part in stack.parts if part.external] == ["postgres"]
+
+
+def test_ports_and_passwords_stay_and_a_taken_port_moves() -> None:
+    first = stack_for(Settings(), None, usual_ports=False)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", first.ports["postgres"]))
+        taken.listen()
+        second = stack_for(Settings(), first, usual_ports=False)
+    assert second.secrets == first.secrets
+    assert second.ports["kafka"] == first.ports["kafka"]
+    assert second.ports["postgres"] != first.ports["postgres"]
+    assert len(set(second.ports.values())) == len(second.ports)
+
+
+def test_the_file_is_private_and_a_broken_one_says_so(tmp_path: Path) -> None:
+    stack_for(Settings(), None, usual_ports=False).save()
+    path = tmp_path / "stack.json"
+    assert path.stat().st_mode & 0o077 == 0
+    path.write_text("{")
+    with pytest.raises(RefusedToStart, match="up --fresh"):
+        find_stack(tmp_path)
+
+
+def test_the_usual_port_is_taken_only_if_free() -> None:
+    port = free_port()
+    assert free_port(port) == port
+    assert free_port(None) > 0
