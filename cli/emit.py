@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cli.emitting import Emitter, HttpEmitter, KafkaEmitter, Refused
-from cli.event_lines import EventLine, in_batches, read_lines
+from cli.event_lines import in_batches, read_lines
 from cli.settings import command_settings
 from devstack.state import find_stack
 from metering.topics import USAGE_EVENTS
@@ -64,8 +64,8 @@ def emit(
 ) -> None:
     """Send usage events and wait until they are stored. Sending a file twice is safe: repeats count once.
 
-    A line that is refused is told with its number and does not stop the others. Exit code 1: lines were refused, or not
-    everything could be stored.
+    A line that is refused is told with its number and does not stop the others.
+    Exit code 1: lines were refused, or not everything could be stored.
     """
     settings = command_settings()
     configure_logging("emit", level="WARNING", style="console")
@@ -78,7 +78,8 @@ def emit(
     except (MeterstreamError, OSError) as exc:
         code = exc.code if isinstance(exc, MeterstreamError) else type(exc).__name__
         console.print(f"[red]{code}[/red] {exc}", soft_wrap=True)
-        console.print(f"{summary.accepted:,} events are stored. Sending the file again is safe.")
+        if summary.accepted:
+            console.print(f"At least {summary.accepted:,} events are stored. Sending the file again is safe.")
         raise typer.Exit(1) from exc
     _report(console, summary, time.monotonic() - began, as_json=as_json)
     raise typer.Exit(1 if summary.refused else 0)
@@ -136,33 +137,24 @@ def _api_url(settings: Settings) -> str:
 
 
 async def _emit(
-    lines: BinaryIO, way: AbstractAsyncContextManager[Emitter], summary: Summary, advance: Callable[[int], None]
+    lines: BinaryIO,
+    way: AbstractAsyncContextManager[Emitter],
+    summary: Summary,
+    advance: Callable[[int], None],
 ) -> None:
     """Send batches side by side; the file is read no faster than they are stored."""
+    batches = in_batches(read_lines(lines))
+
+    async def lane(emitter: Emitter) -> None:
+        for batch in batches:
+            refused = await emitter.emit(batch)
+            summary.sent += len(batch)
+            summary.accepted += len(batch) - len(refused)
+            summary.refused += refused
+            advance(len(batch))
+
     async with way as emitter:
-        pending: set[asyncio.Task[None]] = set()
-        try:
-            for batch in in_batches(read_lines(lines)):
-                pending.add(asyncio.create_task(_emit_batch(emitter, batch, summary, advance)))
-                if len(pending) >= _BATCHES_AT_ONCE:
-                    done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                    for task in done:
-                        task.result()
-            await asyncio.gather(*pending)
-        finally:
-            for task in pending:
-                task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
-
-
-async def _emit_batch(
-    emitter: Emitter, batch: list[EventLine], summary: Summary, advance: Callable[[int], None]
-) -> None:
-    refused = await emitter.emit(batch)
-    summary.sent += len(batch)
-    summary.accepted += len(batch) - len(refused)
-    summary.refused += refused
-    advance(len(batch))
+        await asyncio.gather(*(lane(emitter) for _ in range(_BATCHES_AT_ONCE)))
 
 
 def _report(console: Console, summary: Summary, seconds: float, *, as_json: bool) -> None:

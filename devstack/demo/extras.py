@@ -47,11 +47,25 @@ class Broken:
     alone: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """Data that some meters cannot read. Over HTTP some of it would be refused."""
+
+    texts: dict[str, str | None]
+    """Members of data as JSON; None leaves one out."""
+    skips: dict[str, Code]
+    """The meters that cannot read it, and why."""
+    ways: tuple[Way, ...] = tuple(Way)
+
+
 def broken_events(event: Attributes, *, organization: str, now: datetime) -> list[Broken]:
     """Return an example of everything that an envelope can do wrong."""
     return [
         *_unreadable(event),
         *_badly_timed(event, now),
+        # librdkafka would not send it.
+        Broken(Code.TOO_LARGE, write(event.but_data(padding=f'"{"x" * 1_000_000}"')), ways=(Way.HTTP, Way.AIOKAFKA)),
+        Broken(Code.INVALID_HEADER, write(event), ways=_KAFKA, organization="\x00"),
         Broken(Code.MISSING_FIELD, write(event.but(subject=None))),
         Broken(Code.MISSING_FIELD, write(event.but(id=None))),
         Broken(Code.INVALID_FIELD, write(event.but(id="x" * 257))),
@@ -112,18 +126,42 @@ def spoiled_sendings(samples: Iterator[Sample], *, organization: str, now: datet
                 )
 
 
+def wrong_values() -> list[Wrong]:
+    """Return an example of everything that an event's data can do wrong to a meter."""
+    invalid = [Wrong({"input_tokens": text}, _skips(Code.METER_VALUE_INVALID)) for text in WRONG_VALUES]
+    missing = [Wrong({"input_tokens": text}, _skips(Code.METER_VALUE_MISSING)) for text in ("null", None)]
+    too_long = Wrong({"input_tokens": _FORTY_DIGITS}, _skips(Code.METER_VALUE_INVALID), ways=_KAFKA)
+    no_group = Wrong(
+        {"input_tokens": "[]", "model": '{"name": "code"}'},
+        {
+            **_skips(Code.METER_VALUE_INVALID),
+            "output_tokens": Code.METER_GROUP_INVALID,
+            "models": Code.METER_VALUE_INVALID,
+        },
+    )
+    said_twice = Wrong(
+        {"input_tokens": "[]", "output_tokens": '0, "output_tokens": 0'},
+        {
+            **_skips(Code.METER_VALUE_INVALID),
+            "output_tokens": Code.METER_VALUE_INVALID,
+            "long_answers": Code.METER_FILTER_INVALID,
+        },
+        ways=_KAFKA,
+    )
+    return [*invalid, *missing, too_long, no_group, said_twice]
+
+
+def _skips(code: Code) -> dict[str, Code]:
+    return dict.fromkeys(_INPUT_METERS, code)
+
+
 def wrong_typed_sendings(samples: Iterator[Sample], *, organization: str) -> Iterator[tuple[Sending, Sample]]:
-    """Yield events that count, but whose input tokens no meter can read."""
-    kinds: list[tuple[str | None, Way, Code]] = [
-        (text, way, Code.METER_VALUE_INVALID) for text in WRONG_VALUES for way in Way
-    ]
-    kinds += [(text, way, Code.METER_VALUE_MISSING) for text in ("null", None) for way in Way]
-    # Over HTTP this one would be refused.
-    kinds += [(_FORTY_DIGITS, way, Code.METER_VALUE_INVALID) for way in _KAFKA]
-    for number, (text, way, code) in enumerate(kinds):
+    """Yield events that count, but whose tokens not every meter can read."""
+    kinds = [(wrong, way) for wrong in wrong_values() for way in wrong.ways]
+    for number, (wrong, way) in enumerate(kinds):
         sample = next(samples)
-        event = sample.event.but(id=f"wrong-{number}").but_data(input_tokens=text, output_tokens="0")
-        skips = tuple((slug, str(code)) for slug in _INPUT_METERS)
+        event = sample.event.but(id=f"wrong-{number}").but_data(**{"output_tokens": "0"} | wrong.texts)
+        skips = tuple((slug, str(code)) for slug, code in wrong.skips.items())
         yield _counted(way, sample, event, organization, skips), sample
 
 
