@@ -53,6 +53,8 @@ def configure_logging(service: str, *, level: str = "INFO", style: Literal["json
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # Says at each seek outside a group that it did so.
+    logging.getLogger("aiokafka.consumer.subscription_state").setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),

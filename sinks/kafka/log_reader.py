@@ -17,10 +17,14 @@ from sinks.kafka.connection import client_options
 
 # The broker's answer to a partition at most; bounds memory and is ~13,000 events of 319 bytes.
 _FETCH_BYTES = 4_000_000
+# Of single bodies: what surrounds one is mostly read in vain. A batch of records is sent whole, however large.
+_BODY_FETCH_BYTES = 100_000
+# Bodies that are this close are read in one go instead of sought one by one: an answer holds about as many.
+_BODIES_APART = 500
 
 
 class LogReader:
-    """One topic's records by position. Use as `async with`; one stretch at a time.
+    """One topic's records by position. Use as `async with`; one stretch at a time, and bodies beside it.
 
     Raises (everywhere): Unavailable when Kafka does not answer within `timeout_s`.
     """
@@ -31,27 +35,36 @@ class LogReader:
         self._settings = settings
         self._consumer: AIOKafkaConsumer | None = None
         self._turn = asyncio.Lock()
+        # A consumer of their own: whoever goes through a stretch asks for bodies meanwhile.
+        self._body_consumer: AIOKafkaConsumer | None = None
+        self._body_turn = asyncio.Lock()
 
     async def __aenter__(self) -> LogReader:
-        self._consumer = AIOKafkaConsumer(
+        self._consumer = await self._connect(_FETCH_BYTES, max_wait_ms=100)
+        return self
+
+    async def _connect(self, fetch_bytes: int, *, max_wait_ms: int) -> AIOKafkaConsumer:
+        consumer = AIOKafkaConsumer(
             **client_options(self._settings),
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",
-            max_partition_fetch_bytes=_FETCH_BYTES,
-            fetch_max_wait_ms=100,
+            max_partition_fetch_bytes=fetch_bytes,
+            fetch_max_wait_ms=max_wait_ms,
         )
         try:
-            await self._consumer.start()
+            await consumer.start()
         except KafkaError as exc:
+            await consumer.stop()
             raise Unavailable(f"Kafka does not answer at {self._settings.bootstrap_servers}: {exc}") from exc
-        return self
+        return consumer
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._consumer is not None:
-            await self._consumer.stop()
+        for consumer in (self._consumer, self._body_consumer):
+            if consumer is not None:
+                await consumer.stop()
 
     async def read(
         self, partition: int, from_position: int, to_position: int, *, max_records: int = 50_000
@@ -67,7 +80,7 @@ class LogReader:
             consumer.seek(tp, from_position)
             position = from_position
             while position < to_position:
-                for batch in await self._fetch(tp, position, max_records):
+                for batch in await self._fetch(consumer, tp, position, max_records):
                     piece = batch.slice(position, to_position)
                     yield piece
                     position = piece.to_position
@@ -79,16 +92,26 @@ class LogReader:
         return RecordBatch.join([batch async for batch in self.read(partition, from_position, to_position)])
 
     async def bodies(self, partition: int, offsets: Sequence[int]) -> dict[int, bytes]:
-        """Return the raw values at these offsets."""
+        """Return the raw values at these offsets; may be called while a stretch is read."""
+        tp, wanted = TopicPartition(self.topic, partition), sorted(set(offsets))
         found: dict[int, bytes] = {}
-        for offset in sorted(set(offsets)):
-            async for batch in self.read(partition, offset, offset + 1, max_records=1):
-                found.update(
-                    (int(at), value)
-                    for at, value in zip(batch.offsets, batch.values, strict=True)
-                    if at == offset and value is not None
-                )
-        return found
+        async with self._body_turn:
+            if self._body_consumer is None:
+                self._body_consumer = await self._connect(_BODY_FETCH_BYTES, max_wait_ms=10)
+            consumer = self._body_consumer
+            consumer.assign([tp])
+            try:
+                position = -_BODIES_APART
+                for offset in wanted:
+                    if offset - position >= _BODIES_APART:
+                        consumer.seek(tp, position := offset)
+                    while position <= offset:
+                        for batch in await self._fetch(consumer, tp, position, _BODIES_APART):
+                            found.update(_bodies(batch))
+                            position = batch.to_position
+            finally:
+                consumer.pause(tp)  # or it would ask for more for ever
+        return {offset: found[offset] for offset in wanted if offset in found}
 
     async def bounds(self, partitions: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Return the first position that is kept and the end of each partition."""
@@ -114,9 +137,11 @@ class LogReader:
             raise RuntimeError("LogReader is used outside its `async with`")
         return self._consumer
 
-    async def _fetch(self, tp: TopicPartition, position: int, max_records: int) -> list[RecordBatch]:
+    async def _fetch(
+        self, consumer: AIOKafkaConsumer, tp: TopicPartition, position: int, max_records: int
+    ) -> list[RecordBatch]:
         try:
-            batches = await wait_and_drain(self._started()._fetcher, {tp}, max_records, self._timeout_s)
+            batches = await wait_and_drain(consumer._fetcher, {tp}, max_records, self._timeout_s)
         except OffsetOutOfRangeError as exc:
             raise RefusedToStart(
                 f"The log of {tp.topic}, partition {tp.partition}, no longer reaches back to position {position}."
@@ -126,3 +151,8 @@ class LogReader:
         if not batches:
             raise Unavailable(f"Kafka gave nothing of {tp.topic}-{tp.partition} at {position} in {self._timeout_s} s.")
         return batches
+
+
+def _bodies(batch: RecordBatch) -> dict[int, bytes]:
+    pairs = zip(batch.offsets.tolist(), batch.values, strict=True)
+    return {offset: value for offset, value in pairs if value is not None}

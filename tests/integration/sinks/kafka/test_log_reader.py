@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 
 import pytest
@@ -67,3 +68,15 @@ async def test_a_log_that_lost_its_beginning_is_told(settings: Settings, topic: 
     async with LogReader(settings.kafka, topic) as reader:
         with pytest.raises(RefusedToStart, match="no longer reaches back to position 500"):
             await reader.read_all(1, 500, 600)
+
+
+async def test_bodies_are_found_wherever_they_are_while_a_stretch_is_read(settings: Settings, topic: str) -> None:
+    values = [b"%d" % number for number in range(30_000)]
+    _produce(settings, topic, values)
+    wanted = [0, 1, 2, 499, 500, 1_000, 1_001, 9_000, 20_000, 20_499, 20_500, 29_998, 29_999]
+    async with LogReader(settings.kafka, topic) as reader, asyncio.timeout(30):
+        reached = 0
+        async for batch in reader.read(1, 0, 30_000, max_records=5_000):
+            assert await reader.bodies(1, wanted) == {offset: values[offset] for offset in wanted}
+            reached = batch.to_position
+        assert reached == 30_000
