@@ -69,7 +69,9 @@ class CreateMeter(BaseModel):
 class RenameMeter(BaseModel):
     """New names."""
 
-    model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": False})
+    model_config = ConfigDict(
+        extra="allow", json_schema_extra={"additionalProperties": False, "example": {"name": "All tokens"}}
+    )
 
     name: Name | None = None
     description: Description | None = None

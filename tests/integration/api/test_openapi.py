@@ -1,0 +1,95 @@
+"""The OpenAPI document is complete, and nothing that fits it (or does not) makes the API fail."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import hypothesis
+import pytest
+import schemathesis
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
+
+from tests.integration.api.service import Service
+
+# What each kind of key is for; the rest is refused before anything is read.
+PATHS = {"tenant": ("/api/v1",), "operator": ("/api/v1/dead-letters", "/api/v1/ledger")}
+
+
+def operations(service: Service) -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (path, method, operation)
+        for path, item in service.app.openapi()["paths"].items()
+        for method, operation in item.items()
+    ]
+
+
+def test_every_operation_is_described(service: Service) -> None:
+    for path, method, operation in operations(service):
+        where = f"{method} {path}"
+        assert operation["summary"], where
+        assert operation["description"], where
+        assert operation["tags"], where
+        for status, answer in operation["responses"].items():
+            assert answer["description"], (where, status)
+        if path.startswith("/api/v1"):
+            assert operation["security"] == [{"ApiKey": []}], where
+            assert {"401", "403", "500", "503"} <= set(operation["responses"]), where
+            for status in set(operation["responses"]) - {"200", "201"}:
+                content = operation["responses"][status]["content"]["application/json"]
+                assert content["schema"]["$ref"].endswith("/ErrorEnvelope"), (where, status)
+        if "requestBody" in operation:
+            for content in operation["requestBody"]["content"].values():
+                schema = content["schema"]
+                named = schema.get("$ref", "").rpartition("/")[2]
+                model = service.app.openapi()["components"]["schemas"].get(named, {})
+                properties = model.get("properties", {}).values()
+                assert "example" in content or "example" in model or any("examples" in one for one in properties), where
+    assert "HTTPValidationError" not in json.dumps(service.app.openapi())
+
+
+def test_the_document_needs_no_key(service: Service) -> None:
+    with service.client() as client:
+        assert client.get("/openapi.json").json()["openapi"].startswith("3.1")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+@pytest.mark.parametrize("who", ["tenant", "operator"])
+def test_fuzzing_from_the_document_finds_no_failure(
+    service: Service, acme: httpx.Client, operator: httpx.Client, mode: GenerationMode, who: str
+) -> None:
+    """Every operation, with requests that fit (or do not): no 5xx, no undocumented status or shape."""
+    acme.post(
+        "/api/v1/meters",
+        json={"slug": "tokens", "event_type": "t", "aggregation": "COUNT", "group_by": {"model": "$.model"}},
+    ).raise_for_status()
+    document = service.app.openapi()
+    schema = schemathesis.openapi.from_dict(document)
+    client = acme if who == "tenant" else operator
+    headers = {"Authorization": client.headers["authorization"]}
+    checks = [not_a_server_error, status_code_conformance, response_schema_conformance]
+    tried = 0
+    for result in schema.get_all_operations():
+        operation = result.ok()
+        if not operation.path.startswith(PATHS[who]):
+            continue
+
+        @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
+        @hypothesis.settings(
+            max_examples=12,
+            deadline=None,
+            database=None,
+            derandomize=True,
+            suppress_health_check=list(hypothesis.HealthCheck),
+        )
+        def probe(case: schemathesis.Case) -> None:
+            nonlocal tried
+            tried += 1
+            case.call_and_validate(base_url=service.url, headers=headers, checks=checks)
+
+        probe()
+    assert tried > 40
