@@ -20,10 +20,11 @@ def print_report(console: Console, report: DemoReport) -> None:
         mark = "[green]✓[/green]" if check.equal else "[bold red]✗[/bold red]"
         where = check.where if check.where != previous else ""
         table.add_row(where, check.what, check.expected, check.found, mark)
-        if check.difference:
-            table.add_row("", f"[red]{check.difference}[/red]", "", "", "")
         previous = check.where
     console.print(table)
+    for check in report.comparison.checks:
+        if check.difference:
+            console.print(f"[red]{check.where}, {check.what}:[/red] {check.difference}", soft_wrap=True)
     right = sum(check.equal for check in report.comparison.checks)
     total = len(report.comparison.checks)
     colour = "green" if report.comparison.equal else "red"
