@@ -143,6 +143,8 @@ class EventProducer:
             return
         size = sum(record.buffered_bytes for record in records)
         if self._buffered and self._buffered + size > self._buffer_bytes:
+            if self._problem is not None:
+                raise Unavailable(f"Kafka does not answer: {self._problem}.")
             raise RateLimited("The producer's buffer is full; send the request again later.", retry_after_s=1)
         delivery = _Delivery(len(records))
         self._buffered += size
