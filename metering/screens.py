@@ -88,11 +88,13 @@ def _not_numbers(flat: Bytes) -> Places:
     """Find NaN, Inf and Infinity where a value may stand: the reader takes them, even in members that it ignores."""
     initials = np.flatnonzero((flat | 7) == 0x4F)  # H to O: I and N are among them
     initials = initials[np.isin(flat[initials], np.frombuffer(b"IN", np.uint8))]
-    initials = initials[(initials > 0) & (initials < len(flat) - 2)]
+    initials = initials[(initials > 0) & (initials < len(flat) - 3)]
     second, third = flat[initials + 1], flat[initials + 2]
     named = ((second == ord("a")) & (third == ord("N"))) | ((second == ord("n")) & (third == ord("f")))
     initials = initials[named]
-    found: Places = initials[np.isin(flat[initials - 1], np.frombuffer(b":,[ -", np.uint8))]
+    stands = np.isin(flat[initials - 1], np.frombuffer(b":,[ -", np.uint8))
+    ends = np.isin(flat[initials + 3], np.frombuffer(b",}] i\n", np.uint8))  # not Information; i as in Infinity
+    found: Places = initials[stands & ends]
     return found
 
 

@@ -110,7 +110,11 @@ def bodies(draw: st.DrawFn) -> bytes:
         members = draw(st.permutations(members))
         members = draw(st.sampled_from([members, members[1:], [*members, members[0]]]))
     body = _object(members, space)
-    return draw(st.sampled_from([body] * 8 + [b" " + body, body + b" ", b"\xef\xbb\xbf" + body, body + body]))
+    return draw(
+        st.sampled_from(
+            [body] * 8 + [b" " + body, body + b" ", b"\xef\xbb\xbf" + body, body + body, body + b"null" + body]
+        )
+    )
 
 
 @st.composite
