@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -35,19 +35,13 @@ _CLOSE_PATIENCE_S = 1.0
 _STUCK_TIMEOUTS = 6
 
 
-@dataclass(frozen=True, slots=True)
-class OutgoingRecord:
+class OutgoingRecord(NamedTuple):
     """One record for a given partition."""
 
     partition: int
     key: bytes | None
     value: bytes
-    headers: list[tuple[str, bytes]] = field(default_factory=list)
-
-    @property
-    def buffered_bytes(self) -> int:
-        """Return what the record counts towards the buffer's limit."""
-        return len(self.value) + len(self.key or b"") + _RECORD_OVERHEAD_BYTES
+    headers: list[tuple[str, bytes]]
 
 
 class _Delivery:
@@ -74,14 +68,15 @@ class _Delivery:
 class _Lane:
     """Records of one partition that are not sent yet."""
 
-    waiting: deque[tuple[OutgoingRecord, _Delivery]] = field(default_factory=deque)
+    waiting: deque[tuple[OutgoingRecord, _Delivery, int]] = field(default_factory=deque)
+    """Record, caller, and what the record counts towards the buffer's limit."""
     filled: asyncio.Event = field(default_factory=asyncio.Event)
 
     def drop_given_up(self) -> int:
         """Forget the oldest records whose callers are gone (they leave in order) and return their bytes."""
         dropped = 0
         while self.waiting and self.waiting[0][1].given_up:
-            dropped += self.waiting.popleft()[0].buffered_bytes
+            dropped += self.waiting.popleft()[2]
         return dropped
 
 
@@ -126,7 +121,7 @@ class EventProducer:
             await asyncio.gather(self._supervisor, return_exceptions=True)
             self._supervisor = None
         for lane in self._lanes:
-            for _, delivery in lane.waiting:
+            for _, delivery, _ in lane.waiting:
                 delivery.fail(Unavailable("The service is stopping; send the request again."))
 
     @property
@@ -141,16 +136,17 @@ class EventProducer:
         """
         if not records:
             return
-        size = sum(record.buffered_bytes for record in records)
+        sizes = [len(record.value) + len(record.key or b"") + _RECORD_OVERHEAD_BYTES for record in records]
+        size = sum(sizes)
         if self._buffered and self._buffered + size > self._buffer_bytes:
             if self._problem is not None:
                 raise Unavailable(f"Kafka does not answer: {self._problem}.")
             raise RateLimited("The producer's buffer is full; send the request again later.", retry_after_s=1)
         delivery = _Delivery(len(records))
         self._buffered += size
-        for record in records:
+        for record, record_size in zip(records, sizes, strict=True):
             lane = self._lanes[record.partition]
-            lane.waiting.append((record, delivery))
+            lane.waiting.append((record, delivery, record_size))
             lane.filled.set()
         try:
             await asyncio.wait_for(delivery.done, self._timeout_s)
@@ -239,12 +235,12 @@ class EventProducer:
             self._buffered -= lane.drop_given_up()
             if not lane.waiting:
                 break
-            record, delivery = lane.waiting[0]
+            record, delivery, size = lane.waiting[0]
             if builder.append(timestamp=now_ms, key=record.key, value=record.value, headers=record.headers) is None:
                 break
             lane.waiting.popleft()
             batch.records[delivery] = batch.records.get(delivery, 0) + 1
-            batch.buffered_bytes += record.buffered_bytes
+            batch.buffered_bytes += size
         builder.close()
         return batch
 
