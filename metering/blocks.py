@@ -41,9 +41,9 @@ class DeadLetter:
 class MeterDeltas:
     """What a block adds to one meter, a row a (subject, minute), in columns of equal length.
 
-    `quantities` are canonical decimal texts: the sum (SUM, AVG), the smallest (MIN), the largest (MAX), the latest value
-    (LATEST), or None for COUNT and UNIQUE_COUNT. `latest_*` are filled for LATEST only. `value_hashes` (16 bytes each,
-    distinct within a row's minute) has its own rows, for UNIQUE_COUNT only.
+    `quantities` are canonical decimal texts: the sum (SUM, AVG), the smallest (MIN), the largest (MAX), the latest
+    value (LATEST), or None for COUNT and UNIQUE_COUNT. `latest_*` are filled for LATEST only. `value_hashes` (16 bytes
+    each, distinct within a row's minute) has its own rows, for UNIQUE_COUNT only.
     """
 
     meter_id: str

@@ -114,7 +114,9 @@ class BlockDecoder:
     def decode(self, batch: RecordBatch) -> DecodedBlock:
         """Read a block; meters and organizations are those in force at its first position."""
         columns = read_events(batch, self._planner, self.default_organization)
-        rejected = [_dead_letter(row, rejection) for row, rejection in columns.rejections.items()]
+        rejected = [
+            _dead_letter(row, rejection, self._owner(rejection, batch)) for row, rejection in columns.rejections.items()
+        ]
         rows = columns.table["row"].to_numpy()
         subjects = _label(columns.table["subject"])
         homes = self._homes_of(subjects.distinct)[subjects.places]
@@ -128,9 +130,15 @@ class BlockDecoder:
             if home != batch.partition and batch.first_arrivals[row] is None:
                 forwards.append((row, home))
             else:
-                rejected.append(_misplaced(columns, event, row, home, batch.partition))
+                owner = organizations[columns.slug[event]]
+                rejected.append(_dead_letter(row, _misplaced(columns, event, home, batch.partition), owner))
         events = _home_events(batch, columns, organizations, subjects, usable)
         return DecodedBlock(batch, self.catalogue, columns.plan, rejected, forwards, events, columns.exact)
+
+    def _owner(self, rejection: Rejection, batch: RecordBatch) -> Organization | None:
+        if rejection.organization is None:
+            return None
+        return self.catalogue.organization_by_slug(rejection.organization, batch.partition, batch.from_position)
 
     def _homes_of(self, subjects: list[str]) -> NDArray[np.int64]:
         if len(self._homes) > _HOMES_REMEMBERED:
@@ -146,18 +154,19 @@ def _label(column: pa.ChunkedArray) -> Labels:
     return Labels(encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64))
 
 
-def _dead_letter(row: int, rejection: Rejection) -> DeadLetter:
-    return DeadLetter(row, rejection.code, rejection.message, None, rejection.event_id)
+def _dead_letter(row: int, rejection: Rejection, owner: Organization | None) -> DeadLetter:
+    owner_id = None if owner is None else owner.id
+    return DeadLetter(row, rejection.code, rejection.message, owner_id, rejection.event_id)
 
 
-def _misplaced(columns: EventColumns, event: int, row: int, home: int, partition: int) -> DeadLetter:
+def _misplaced(columns: EventColumns, event: int, home: int, partition: int) -> Rejection:
     """Say why an event that keeps the rules is of no use here."""
     event_id = columns.table["id"][event].as_py()
     if home != partition:
         reason = f"forwarded to partition {partition}, but its home is {home}"
-        return _dead_letter(row, Rejection(Code.NOT_AT_HOME, reason, event_id))
+        return Rejection(Code.NOT_AT_HOME, reason, event_id)
     slug = columns.slugs.texts[columns.slug[event]]
-    return _dead_letter(row, Rejection(Code.UNKNOWN_ORGANIZATION, f"no organization {slug!r} here", event_id))
+    return Rejection(Code.UNKNOWN_ORGANIZATION, f"no organization {slug!r} here", event_id)
 
 
 def _home_events(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from metering import exact_json
@@ -82,7 +82,7 @@ def parse_event(
     """
     body = load_body(raw)
     if isinstance(body, Rejection):
-        return body
+        return replace(body, organization=organization or default_organization)
     return read_envelope(
         body, organization=organization, arrival_ms=arrival_ms, limits=limits, default_organization=default_organization
     )
@@ -130,13 +130,18 @@ def read_envelope(
             authorization=_optional_text(body, "authorization"),
         )
     except _Refused as refused:
-        return Rejection(refused.code, refused.message, readable_id(body))
+        owner = organization or _readable(body, "organization") or default_organization
+        return Rejection(refused.code, refused.message, readable_id(body), owner)
 
 
 def readable_id(body: Mapping[str, Any]) -> str | None:
     """Return the id of an event that is refused for another reason, if it has a usable one."""
-    event_id = body.get("id")
-    return event_id if isinstance(event_id, str) and text_problem(event_id) is None else None
+    return _readable(body, "id")
+
+
+def _readable(body: Mapping[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    return value if isinstance(value, str) and text_problem(value) is None else None
 
 
 def _refuse_duplicate_names(body: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -58,6 +58,8 @@ class Rejection:
     code: Code
     message: str
     event_id: str | None = None
+    organization: str | None = field(default=None, compare=False)
+    """The slug of whose event it would have been, as far as that can be read: its owner is shown the dead letter."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,3 +137,15 @@ def test_an_empty_block_is_nothing() -> None:
     counter = count_in_blocks([[]], CATALOGUE)
     assert counter.verdicts == []
     assert counter.totals == {}
+
+
+def test_a_dead_letter_belongs_to_whom_the_record_names() -> None:
+    raws = [b"no JSON", raw_event(time="2001-01-01T00:00:00Z", organization="other"), b"{}"]
+    records = [
+        LogRecord(0, ARRIVAL_MS, raws[0], b"acme"),
+        *(LogRecord(number, ARRIVAL_MS, raws[number], None) for number in (1, 2)),
+    ]
+    batch = as_batch(records, 0)
+    decoded = BlockDecoder(HOSTILE, partitions=1).decode(batch)
+    owners = {letter.code: letter.organization_id for letter in decoded.rejected}
+    assert owners == {Code.INVALID_JSON: ORGANIZATION.id, Code.TIME_TOO_OLD: OTHER.id, Code.MISSING_FIELD: None}
