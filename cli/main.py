@@ -24,6 +24,7 @@ _COMMANDS = {
     "dead-letters": "cli.dead_letters:app",
     "ledger": "cli.ledger:ledger",
     "rebuild": "cli.rebuild:app",
+    "bench": "cli.bench:bench",
 }
 
 
