@@ -22,6 +22,7 @@ from metering.decode import BlockDecoder
 from metering.records import RecordBatch
 from runtime.errors import ConflictError
 from runtime.settings import Settings
+from sinks.comparison import TableComparison
 from sinks.first_seen.index import FirstSeenIndex
 from sinks.kafka.log_reader import LogReader
 from sinks.kafka.topic_identity import TopicIdentity
@@ -48,9 +49,7 @@ class _Replay:
     index: FirstSeenIndex
 
 
-async def rebuild_postgres(
-    settings: Settings, topic: TopicIdentity, *, progress: Progress
-) -> list[rebuild.TableComparison]:
+async def rebuild_postgres(settings: Settings, topic: TopicIdentity, *, progress: Progress) -> list[TableComparison]:
     """Rebuild everything in Postgres that derives from usage events; returns how old and new compare.
 
     Raises: RefusedToStart when the log no longer reaches back to its beginning, Unavailable; then nothing is changed.

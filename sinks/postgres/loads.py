@@ -14,7 +14,7 @@ from runtime.errors import UnexpectedError
 from runtime.settings import PostgresSettings
 from sinks.postgres.blocks import unpack_counted
 from sinks.postgres.catalogue import read_catalogue
-from sinks.postgres.locks import LOAD_LOCK
+from sinks.postgres.locks import LOAD_LOCK, REBUILD_LOADS_LOCK
 from sinks.postgres.pool import connect, translated_errors
 from sinks.postgres.positions import read_positions
 from sinks.postgres.queries import load
@@ -54,6 +54,13 @@ class LoadJournal:
         self._topic = topic
         self._partition = partition
         self._place = {"topic": topic, "partition": partition}
+
+    def may_load(self) -> bool:
+        """Say whether no rebuild of ClickHouse asks the loaders to step back."""
+        with translated_errors():
+            row = self._connection.execute(_SQL["may_load"], {"lock": REBUILD_LOADS_LOCK}).fetchone()
+        assert row is not None
+        return bool(row[0])
 
     def claim(self) -> bool:
         """Become the only writer of the partition's loads, until the connection's end.

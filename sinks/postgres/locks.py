@@ -10,3 +10,6 @@ LOAD_LOCK = 1_297_306_438
 
 FOLD_LOCK = 1_297_306_439
 """Shared while journal rows are folded; a rebuild, which follows the journal's boundaries, holds it exclusively."""
+
+REBUILD_LOADS_LOCK = 1_297_306_440
+"""Held exclusively while ClickHouse is rebuilt: loaders, which look at it before each load, give their claims up."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import psycopg
 
+from sinks.comparison import TableComparison
 from sinks.postgres.locks import PARTITION_LOCK
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
@@ -25,22 +26,6 @@ class JournaledBlock:
     to_position: int
     catalogue_version: int
     records: int
-
-
-@dataclass(frozen=True, slots=True)
-class TableComparison:
-    """A derived table, live and rebuilt: number of rows, and an order-free checksum of them."""
-
-    table: str
-    live_rows: int
-    live_checksum: str
-    rebuilt_rows: int
-    rebuilt_checksum: str
-
-    @property
-    def equal(self) -> bool:
-        """Say whether both hold the same rows."""
-        return (self.live_rows, self.live_checksum) == (self.rebuilt_rows, self.rebuilt_checksum)
 
 
 def begin_rebuild(connection: psycopg.Connection) -> None:

@@ -60,3 +60,28 @@ order by id limit %(limit)s
 
 -- name: listen
 listen stream_blocks
+
+-- name: may_load
+-- Taken and given back at once: it only tells whether a rebuild asks the loaders to step back.
+select case when pg_try_advisory_lock_shared(%(lock)s) then pg_advisory_unlock_shared(%(lock)s) else false end
+
+-- name: ask_loaders_to_step_back
+select pg_advisory_lock(%(lock)s)
+
+-- name: loads_of_partition
+-- All, in the log's order; the open one, if any, is the last.
+select id, from_position, to_position, counted, state from warehouse_loads
+where topic = %(topic)s and partition = %(partition)s and from_position >= %(from_position)s
+order by from_position limit 1000
+
+-- name: blocks_over
+-- The journal's rows that a stretch touches; folded ones may reach beyond it.
+select from_position, to_position, records, counted_bits, catalogue_version from stream_blocks
+where topic = %(topic)s and partition = %(partition)s
+    and to_position > %(from_position)s and from_position < %(to_position)s
+order by from_position
+
+-- name: number_loads_from
+-- A restored Postgres would give the ids again under which ClickHouse remembers other loads.
+select setval(pg_get_serial_sequence('warehouse_loads', 'id'), greatest(
+    %(at_least)s, coalesce((select max(id) from warehouse_loads), 0), 1))
