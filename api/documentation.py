@@ -88,10 +88,7 @@ def install_documentation(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
-    static = _swagger_ui_files()
-    if static is None:
-        return
-    app.mount("/docs/static", StaticFiles(directory=static), name="docs-static")
+    app.mount("/docs/static", StaticFiles(directory=_swagger_ui_files()), name="docs-static")
 
     async def docs(request: Request) -> Response:
         root = request.scope.get("root_path", "").rstrip("/")
@@ -106,10 +103,12 @@ def install_documentation(app: FastAPI) -> None:
     app.add_route("/docs", docs, include_in_schema=False)
 
 
-def _swagger_ui_files() -> Path | None:
-    """Return the folder of Swagger UI's files in the `fastapi-offline` wheel (only its files are used)."""
+def _swagger_ui_files() -> Path:
+    """Return the folder of Swagger UI's files, which the `fastapi-offline` wheel ships; its code is not used."""
     spec = find_spec("fastapi_offline")
-    return None if spec is None or spec.origin is None else Path(spec.origin).parent / "static"
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "static"
 
 
 def _without_framework_validation(document: dict[str, Any]) -> dict[str, Any]:
