@@ -26,6 +26,8 @@ from tests.engines import TestStack
 from tests.integration.sinks.clickhouse.rows import Used, events_table, values_table
 from tests.unit.metering.builders import ORGANIZATION, meter
 
+pytestmark = pytest.mark.integration
+
 TOPIC = "usage.events.v1"
 METER: Meter = meter("SUM", id="00000000-0000-0000-0000-0000000000b1")
 OCTOBER_END_US = 1_793_491_200_000_000  # 2026-11-01T00:00:00Z

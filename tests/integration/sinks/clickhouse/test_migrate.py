@@ -12,6 +12,8 @@ from runtime.settings import ClickhouseSettings
 from sinks.clickhouse.client import command, connect, query
 from sinks.clickhouse.migrate import fill_in, migrate, migrations, require_migrated
 
+pytestmark = pytest.mark.integration
+
 NAMES = [name for name, _ in migrations()]
 
 

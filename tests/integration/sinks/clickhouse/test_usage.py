@@ -29,6 +29,8 @@ from tests.engines import TestStack
 from tests.integration.sinks.clickhouse.rows import Used, events_table, values_table
 from tests.unit.metering.builders import meter
 
+pytestmark = pytest.mark.integration
+
 TOPIC = "usage.events.v1"
 SECOND = timedelta(seconds=1)
 # Around a change of clocks in Berlin and New York, and a month's end.
