@@ -19,6 +19,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from runtime.settings import KafkaSettings, WorkerSettings
+from runtime.telemetry import Telemetry
+from sinks.kafka.checksums import check_fetches
 from sinks.kafka.columns import wait_and_drain
 from sinks.kafka.connection import client_options
 
@@ -33,7 +35,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         kafka, worker = transport.kafka, transport.worker
         # The assignor keeps its state on the class; a class a consumer keeps two apps of one process apart.
         assignor = type("StickyAssignor", (StickyPartitionAssignor,), {})
-        return AIOKafkaConsumer(
+        consumer = AIOKafkaConsumer(
             **client_options(kafka),
             client_id=f"meterstream-{worker.name or 'worker'}",
             group_id=self.app.conf.id,
@@ -49,8 +51,11 @@ class BatchThread(driver.AIOKafkaConsumerThread):
             # Together they pace blocks: the broker answers when a good block is there, or after the wait.
             fetch_min_bytes=worker.fetch_min_bytes,
             fetch_max_wait_ms=round(worker.block_wait_s * 1000),
-            max_partition_fetch_bytes=worker.fetch_max_bytes,
+            max_partition_fetch_bytes=worker.fetch_partition_bytes,
+            fetch_max_bytes=worker.fetch_max_bytes,
+            check_crcs=False,
         )
+        return check_fetches(consumer)
 
     async def _fetch_records(
         self,
@@ -71,6 +76,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
             batches = await wait_and_drain(fetcher, partitions, limit, timeout or 0.0)
         fetched: dict[TP, list[Any]] = {}
         for batch in batches:
+            cast(BatchTransport, self.transport).telemetry.records_fetched.inc(len(batch))
             fetched.setdefault(TP(batch.topic, batch.partition), []).append(batch)
         return fetched
 
@@ -121,11 +127,14 @@ class BatchTransport(driver.Transport):
 
     Consumer = BatchConsumer
 
-    def __init__(self, app: faust.App, *, kafka: KafkaSettings, worker: WorkerSettings, starts: Starts) -> None:
+    def __init__(
+        self, app: faust.App, *, kafka: KafkaSettings, worker: WorkerSettings, starts: Starts, telemetry: Telemetry
+    ) -> None:
         super().__init__(app.conf.broker_consumer, app)
         self.kafka = kafka
         self.worker = worker
         self.starts = starts
+        self.telemetry = telemetry
 
 
 class BatchSchema(faust.Schema[Any, Any]):

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
-from aiokafka.errors import CorruptRecordException
 
 from metering.records import FIRST_ARRIVAL_HEADER, HOUR_MS, ORGANIZATION_HEADER, RecordBatch
 from runtime.errors import RefusedToStart
@@ -67,8 +66,6 @@ def _unpack(tp: TopicPartition, fetched: PartitionRecords, max_records: int) -> 
     records: list[Any] = []
     while fetched._records.has_next() and len(records) < max_records:
         batch = fetched._records.next_batch()
-        if not batch.validate_crc():
-            raise CorruptRecordException(f"Invalid checksum in the log of {tp}")
         if not _is_skipped(fetched, batch):
             if batch.timestamp_type != _LOG_APPEND_TIME:
                 raise RefusedToStart(

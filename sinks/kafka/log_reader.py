@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from metering.records import RecordBatch
 from runtime.errors import RefusedToStart, Unavailable
 from runtime.settings import KafkaSettings
+from sinks.kafka.checksums import check_fetches
 from sinks.kafka.columns import wait_and_drain
 from sinks.kafka.connection import client_options
 
@@ -44,13 +45,16 @@ class LogReader:
         return self
 
     async def _connect(self, fetch_bytes: int, *, max_wait_ms: int) -> AIOKafkaConsumer:
-        consumer = AIOKafkaConsumer(
-            **client_options(self._settings),
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            isolation_level="read_committed",
-            max_partition_fetch_bytes=fetch_bytes,
-            fetch_max_wait_ms=max_wait_ms,
+        consumer = check_fetches(
+            AIOKafkaConsumer(
+                **client_options(self._settings),
+                enable_auto_commit=False,
+                auto_offset_reset="none",
+                isolation_level="read_committed",
+                max_partition_fetch_bytes=fetch_bytes,
+                fetch_max_wait_ms=max_wait_ms,
+                check_crcs=False,
+            )
         )
         try:
             await consumer.start()

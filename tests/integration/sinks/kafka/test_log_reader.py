@@ -23,7 +23,9 @@ async def topic(settings: Settings) -> str:
 
 
 def _produce(settings: Settings, topic: str, values: list[bytes], **options: object) -> None:
-    producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers, "acks": "all", **options})
+    # Idempotent: otherwise a retried batch may land behind its successor.
+    address = settings.kafka.bootstrap_servers
+    producer = Producer({"bootstrap.servers": address, "enable.idempotence": True, **options})
     for value in values:
         producer.produce(topic, value, key=b"k", partition=1, headers={"organization": b"acme", "other": b"x"})
     producer.flush()
