@@ -12,8 +12,8 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from cli.failures import shown_failures
 from cli.migrate import apply_all
-from runtime.errors import MeterstreamError
 from runtime.logging import configure_logging
 from runtime.settings import Settings
 
@@ -42,15 +42,9 @@ def demo(
     def say(what: str) -> None:
         console.print(f"[blue]·[/blue] [dim]{time.monotonic() - began:5.1f} s[/dim]  {what}", soft_wrap=True)
 
-    try:
-        with demo_stack(Settings(), apply_all, say) as stack:
-            report = asyncio.run(run_demo(stack.settings, stack.api_url, say))
-            stack.keep = not report.comparison.equal
-    except MeterstreamError as exc:
-        Console(stderr=True, highlight=False).print(f"[red]{exc.code}[/red] {exc.message}", soft_wrap=True)
-        raise typer.Exit(1) from exc
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+    with shown_failures(), demo_stack(Settings(), apply_all, say) as stack:
+        report = asyncio.run(run_demo(stack.settings, stack.api_url, say))
+        stack.keep = not report.comparison.equal
     print_report(console, report)
     print(json.dumps(report.as_json()))
     raise typer.Exit(0 if report.comparison.equal else 1)

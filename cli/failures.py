@@ -20,7 +20,7 @@ def shown_failures() -> Iterator[None]:
         yield
     except MeterstreamError as exc:
         console = Console(stderr=True, highlight=False, markup=False)
-        console.print(f"{exc.code}: {exc.message}", style="red")
+        console.print(f"{exc.code}: {exc.message}", style="red", soft_wrap=True)
         raise typer.Exit(1) from exc
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None

@@ -12,9 +12,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cli.failures import shown_failures
 from cli.settings import command_settings
 from metering.topics import USAGE_EVENTS
-from runtime.errors import InvalidInput, MeterstreamError, NotFoundError
+from runtime.errors import InvalidInput, NotFoundError
 from runtime.settings import Settings
 from sinks.kafka.topics import topic_name
 from sinks.postgres.access import open_postgres
@@ -124,11 +125,8 @@ async def make_key(
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    try:
+    with shown_failures():
         return asyncio.run(work)
-    except MeterstreamError as exc:
-        Console(stderr=True).print(f"[red]{exc.code}[/red] {exc.message}", highlight=False)
-        raise typer.Exit(1) from exc
 
 
 def _as_json(key: ApiKey) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from cli.failures import shown_failures
 from cli.settings import command_settings
-from runtime.errors import MeterstreamError
 from runtime.settings import Settings
 from sinks.clickhouse.migrate import migrate as migrate_clickhouse
 from sinks.kafka.topics import create_topics
@@ -22,11 +22,8 @@ def migrate(
 ) -> None:
     """Bring Postgres, ClickHouse and Kafka's topics up to date; safe to run twice and from two processes at once."""
     console = Console(stderr=as_json)
-    try:
+    with shown_failures():
         done = apply_all(command_settings())
-    except MeterstreamError as exc:
-        Console(stderr=True).print(f"[red]{exc.code}[/red] {exc.message}", highlight=False)
-        raise typer.Exit(1) from exc
     for store, names in done.items():
         console.print(f"[bold]{store}[/bold]: {', '.join(names) or 'up to date'}", highlight=False)
     if as_json:

@@ -21,6 +21,9 @@ from runtime.settings import Settings
 if TYPE_CHECKING:
     from devstack.up import EmbeddedStack, Progress
 
+# `down` takes a part's pid file away a moment after the part has ended.
+_DOWN_S = 2.0
+
 AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object on standard output.")]
 
 
@@ -35,7 +38,7 @@ def up(
     (METERSTREAM_KAFKA__BOOTSTRAP_SERVERS, …_POSTGRES__URL, …_CLICKHOUSE__URL) is used as it is.
     """
     console = Console(highlight=False)
-    with _errors_shown(), _terminating_like_ctrl_c():
+    with shown_failures(), _terminating_like_ctrl_c():
         embedded = _bring_up(console, detach=detach, fresh=fresh)
         if embedded is None or detach:
             return
@@ -56,7 +59,7 @@ def up(
 def down() -> None:
     """Stop everything that `up` started; the data stays."""
     console = Console(highlight=False)
-    with _errors_shown():
+    with shown_failures():
         embedded = _embedded(Settings())
         running = [] if embedded is None else embedded.running()
         if embedded is None or not running:
@@ -70,7 +73,7 @@ def down() -> None:
 
 def status(as_json: AsJson = False) -> None:
     """Show where each part is and how it is. Exits with 1 unless every part of ours answers."""
-    with _errors_shown():
+    with shown_failures():
         embedded = _embedded(Settings())
         parts = [] if embedded is None else describe(embedded)
     healthy = bool(parts) and all(part["healthy"] is not False for part in parts)
@@ -106,7 +109,8 @@ def describe(embedded: EmbeddedStack) -> list[dict[str, Any]]:
 
 def _bring_up(console: Console, *, detach: bool, fresh: bool) -> EmbeddedStack | None:
     """Start what does not run; None when everything ran already."""
-    from cli.migrate import apply_all
+    from cli.failures import shown_failures
+from cli.migrate import apply_all
     from devstack.up import bring_up, erase, plan
 
     def report(progress: Progress) -> None:
@@ -164,9 +168,10 @@ def _wait(embedded: EmbeddedStack) -> str | None:
         ended = [part for part in embedded.parts if not part.process.is_running()]
         if not ended:
             continue
-        if not any(part.process.pid_file.exists() for part in ended):
+        time.sleep(_DOWN_S)
+        crashed = next((part for part in ended if part.process.pid_file.exists()), None)
+        if crashed is None:
             return None
-        crashed = next(part for part in ended if part.process.pid_file.exists())
         return crashed.process.failure("ended by itself", "`meterstream up` starts it again.").message
 
 
@@ -185,18 +190,6 @@ def _terminating_like_ctrl_c() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def _errors_shown() -> Iterator[None]:
-    try:
-        yield
-    except MeterstreamError as exc:
-        _fail(exc.message, exc.code)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-
-
-def _fail(message: str, code: str = "PART_FAILED") -> NoReturn:
-    console = Console(stderr=True, highlight=False)
-    console.print(f"[red]{code}[/red]")
-    console.print(message, markup=False, soft_wrap=True)
+def _fail(message: str) -> NoReturn:
+    Console(stderr=True, highlight=False, markup=False).print(message, style="red", soft_wrap=True)
     raise typer.Exit(1)
