@@ -74,6 +74,7 @@ class PartitionMeter:
         self._catalogue: Catalogue | None = None
         self._decoder: BlockDecoder | None = None
         self._folded_hour: int | None = None
+        self._forwarded_to = 0
         self.catching_up = False
         """True while the index reads the log behind Postgres' position."""
 
@@ -122,6 +123,8 @@ class PartitionMeter:
             self._connection = connect(self._tools.postgres, service="metering")
             position = begin_partition(self._connection, topic, self._partition)
             self._writer = BlockWriter(self._connection, topic, self._partition, position)
+            # Another worker may have decided blocks by a newer one meanwhile: the index has to catch up by it, too.
+            self._catalogue = None
         if self._catalogue is None:
             self._load_catalogue()
         if self._index is None:
@@ -159,8 +162,15 @@ class PartitionMeter:
         )
 
     async def _forward(self, decoded: DecodedBlock) -> None:
-        if len(decoded.forwards):
-            await self._tools.producer.send_all(_forwarded(decoded))
+        """Produce to their homes what lives elsewhere, once in this process however often the block is decided.
+
+        A second copy would only be a duplicate there, but one that nobody can use would be a second dead letter.
+        """
+        batch = decoded.batch
+        due = [(row, home) for row, home in decoded.forwards if batch.offsets[row] >= self._forwarded_to]
+        if due:
+            await self._tools.producer.send_all(_forwarded(batch, due))
+        self._forwarded_to = max(self._forwarded_to, batch.to_position)
 
     def _commit(self, batch: RecordBatch, settled: Settled) -> bool:
         """Commit the block and remember its ids; False when it has to be looked at again."""
@@ -238,10 +248,10 @@ class PartitionMeter:
         return first if found is None else max(first, min(found, position))
 
 
-def _forwarded(decoded: DecodedBlock) -> list[OutgoingRecord]:
-    """Return the records that live elsewhere, unchanged but for the header that keeps their first arrival."""
-    batch, records = decoded.batch, []
-    for row, home in decoded.forwards:
+def _forwarded(batch: RecordBatch, rows: list[tuple[int, int]]) -> list[OutgoingRecord]:
+    """Return records as they came, for their homes, with a header more that keeps their first arrival."""
+    records = []
+    for row, home in rows:
         headers = [(FIRST_ARRIVAL_HEADER, str(batch.arrivals_ms[row]).encode())]
         organization, value = batch.organizations[row], batch.values[row]
         assert value is not None
