@@ -14,8 +14,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cli.failures import shown_failures
 from devstack.state import Stack, find_stack
-from runtime.errors import MeterstreamError
 from runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -109,8 +109,7 @@ def describe(embedded: EmbeddedStack) -> list[dict[str, Any]]:
 
 def _bring_up(console: Console, *, detach: bool, fresh: bool) -> EmbeddedStack | None:
     """Start what does not run; None when everything ran already."""
-    from cli.failures import shown_failures
-from cli.migrate import apply_all
+    from cli.migrate import apply_all
     from devstack.up import bring_up, erase, plan
 
     def report(progress: Progress) -> None:
