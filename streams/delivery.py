@@ -11,7 +11,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from metering.records import RecordBatch
 from runtime.errors import Unavailable
@@ -33,13 +33,14 @@ class Delivery(Protocol):
 
 
 Work = Callable[[RecordBatch], Awaitable[None]]
+T = TypeVar("T")
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 # Batches that wait behind the block in hand, a partition; they become its next block together.
 _WAITING_BATCHES = 2
 
 
-async def repeat_transient(work: Callable[[], Awaitable[None]], *, give_up_s: float, telemetry: Telemetry) -> None:
+async def repeat_transient(work: Callable[[], Awaitable[T]], *, give_up_s: float, telemetry: Telemetry) -> T:
     """Do `work`; while a store does not answer, again after 0.05, 0.1, … 5 s, for `give_up_s` at most.
 
     Raises: Unavailable after that, and every other error at once.
@@ -68,18 +69,22 @@ class Lane:
         self._waiting: deque[Delivery] = deque()
         self._changed = asyncio.Condition()
         self._busy = False
+        self._drops = 0
 
     async def put(self, event: Delivery) -> None:
-        """Add a batch; waits while enough are waiting."""
+        """Add a batch; waits while enough are waiting. A batch that waits when others are dropped is dropped too."""
         async with self._changed:
-            await self._changed.wait_for(lambda: len(self._waiting) < _WAITING_BATCHES)
-            self._waiting.append(event)
-            self._changed.notify_all()
+            drops = self._drops
+            await self._changed.wait_for(lambda: len(self._waiting) < _WAITING_BATCHES or self._drops != drops)
+            if self._drops == drops:
+                self._waiting.append(event)
+                self._changed.notify_all()
 
     async def drop_waiting(self) -> None:
         """Forget what is not in hand: after a rebalance it is read again, here or elsewhere."""
         async with self._changed:
             self._waiting.clear()
+            self._drops += 1
             self._changed.notify_all()
 
     async def wait_idle(self) -> None:

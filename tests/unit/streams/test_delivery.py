@@ -125,15 +125,39 @@ async def test_pause_forgets_what_waits_and_waits_for_what_is_in_hand() -> None:
     assert await lanes.keep_only(set()) == {0}
 
 
+async def test_pause_forgets_the_batch_that_found_no_place_yet() -> None:
+    acked: list[int] = []
+    done: list[int] = []
+
+    async def slow(batch: RecordBatch) -> None:
+        await asyncio.sleep(0.05)
+        done.append(batch.to_position)
+
+    lanes = Lanes(lambda _: slow, max_records=5, on_failure=lambda _: None)
+    deliveries = _deliveries([(0, 5), (5, 10), (10, 15), (15, 20)], acked)
+    for delivery in deliveries[:3]:
+        await lanes.put(delivery)
+        await asyncio.sleep(0.005)
+    late = asyncio.create_task(lanes.put(deliveries[3]))
+    await asyncio.sleep(0.005)
+    assert not late.done()
+    await lanes.pause(timeout_s=5)
+    await asyncio.wait_for(late, 5)
+    await asyncio.sleep(0.1)
+    assert done == acked == [5]
+    await lanes.keep_only(set())
+
+
 async def test_a_transient_error_is_repeated_until_the_store_is_back() -> None:
     tries = []
 
-    async def work() -> None:
+    async def work() -> str:
         tries.append(1)
         if len(tries) < 4:
             raise Transient("deadlock")
+        return "done"
 
-    await repeat_transient(work, give_up_s=30, telemetry=Telemetry())
+    assert await repeat_transient(work, give_up_s=30, telemetry=Telemetry()) == "done"
     assert len(tries) == 4
 
 
