@@ -19,6 +19,11 @@ class Telemetry:
             ["partition", "outcome"],  # counted, duplicate, rejected, forwarded
             registry=r,
         )
+        self.records_fetched = Counter(
+            "meterstream_records_fetched_total",
+            "Records that came from the broker; more than the log has: some were read again after a rebalance.",
+            registry=r,
+        )
         self.blocks = Counter("meterstream_blocks_total", "Blocks committed.", ["partition"], registry=r)
         self.block_redone = Counter(
             "meterstream_blocks_redone_total", "Blocks done again, by cause.", ["cause"], registry=r

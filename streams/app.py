@@ -6,22 +6,26 @@ import asyncio
 import os
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import faust
 from faust.types.auth import CredentialsT
 
 from runtime.errors import UnexpectedError
+from runtime.logging import get_logger
 from runtime.settings import KafkaSettings, WorkerSettings
+from runtime.telemetry import Telemetry
 from sinks.kafka.connection import client_options
 from streams.transport import BatchTransport, Starts
+
+log = get_logger(__name__)
 
 # Batches waiting between the fetcher and the agent, all partitions together; more only costs memory.
 _BUFFERED_BATCHES = 4
 
 
 def create_app(
-    name: str, *, kafka: KafkaSettings, worker: WorkerSettings, state_dir: Path, starts: Starts
+    name: str, *, kafka: KafkaSettings, worker: WorkerSettings, state_dir: Path, starts: Starts, telemetry: Telemetry
 ) -> faust.App:
     """Return a new Faust app, not yet started; its id is the consumer group."""
     app = faust.App(
@@ -43,7 +47,7 @@ def create_app(
         store="memory://",
         autodiscover=False,
     )
-    app.transport = BatchTransport(app, kafka=kafka, worker=worker, starts=starts)
+    app.transport = BatchTransport(app, kafka=kafka, worker=worker, starts=starts, telemetry=telemetry)
     return app
 
 
@@ -80,6 +84,9 @@ async def run_app(app: faust.App, stop: asyncio.Event, failed: asyncio.Future[No
         for wait in waits[:3]:
             wait.cancel()
         await app.stop()
+    telemetry = cast(BatchTransport, app.transport).telemetry
+    fetched = telemetry.registry.get_sample_value("meterstream_records_fetched_total")
+    log.info("worker ends", app=app.conf.id, records_fetched=int(fetched or 0))
     if failed.done():
         failed.result()
     if app.crashed:

@@ -44,7 +44,7 @@ class UsageMetering:
                 await self._lanes.put(delivery)
 
         # Faust restarts an agent that failed, without a word: ours stops the worker instead.
-        meter_usage._on_error = self._on_agent_error
+        meter_usage._on_error = self._on_agent_error  # type: ignore[attr-defined]
 
         app.on_partitions_revoked.connect(self._on_revoked, weak=False)
         app.on_partitions_assigned.connect(self._on_assigned, weak=False)
@@ -56,7 +56,9 @@ class UsageMetering:
             with connect(self._tools.postgres, service="metering") as connection:
                 return read_positions(connection, self._tools.topic.topic)
 
-        positions = await asyncio.to_thread(read)
+        positions = await repeat_transient(
+            lambda: asyncio.to_thread(read), give_up_s=self._give_up_s, telemetry=self._tools.telemetry
+        )
         return {tp: positions.get(tp.partition, 0) for tp in assigned}
 
     def positions(self) -> dict[int, int]:

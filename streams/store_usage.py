@@ -14,6 +14,7 @@ from runtime.logging import get_logger
 from sinks.postgres.loads import warehouse_positions
 from sinks.postgres.news import follow_blocks
 from sinks.postgres.pool import connect
+from streams.delivery import repeat_transient
 from streams.partition_loader import PartitionLoader, WarehouseTools
 from streams.transport import BatchSchema
 
@@ -57,7 +58,9 @@ class UsageWarehouse:
             with connect(self._tools.postgres, service="warehouse") as connection:
                 return warehouse_positions(connection, self._tools.topic.topic)
 
-        positions = await asyncio.to_thread(read)
+        positions = await repeat_transient(
+            lambda: asyncio.to_thread(read), give_up_s=self._tools.give_up_s, telemetry=self._tools.telemetry
+        )
         return {tp: positions.get(tp.partition, 0) for tp in assigned}
 
     def positions(self) -> dict[int, int]:

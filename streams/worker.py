@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from typing import TypeVar
 
 import faust
 from faust.types import TP
@@ -25,8 +27,9 @@ from sinks.kafka.topics import check_topic
 from sinks.postgres.loads import intended_positions
 from sinks.postgres.migrate import require_migrated
 from sinks.postgres.pool import connect
-from sinks.postgres.positions import claim_topic
+from sinks.postgres.positions import claim_topic, read_positions, refuse_lost_log
 from streams.app import create_app, run_app
+from streams.delivery import repeat_transient
 from streams.health import WorkerHealth, serve_health
 from streams.meter_usage import UsageMetering
 from streams.partition_loader import WarehouseTools
@@ -34,6 +37,7 @@ from streams.partition_meter import MeteringTools
 from streams.store_usage import UsageWarehouse
 
 log = get_logger(__name__)
+T = TypeVar("T")
 
 
 async def claim_log(settings: Settings) -> TopicIdentity:
@@ -51,7 +55,31 @@ async def claim_log(settings: Settings) -> TopicIdentity:
             cluster_id=identity.cluster_id,
             partitions=identity.partitions,
         )
+        positions = read_positions(connection, identity.topic)
+    # The ends after the positions: other workers are at work.
+    async with LogReader(settings.kafka, identity.topic) as reader:
+        refuse_lost_log(identity.topic, positions, await reader.bounds(range(identity.partitions)))
     return identity
+
+
+async def _begin(
+    work: Callable[[], Awaitable[T]], settings: Settings, telemetry: Telemetry, stop: asyncio.Event
+) -> T | None:
+    """Do what a worker begins with: again while a store is away; None once `stop` is set.
+
+    Raises: Unavailable after `worker.retry_max_s`, and what else `work` raises.
+    """
+    beginning = asyncio.ensure_future(
+        repeat_transient(work, give_up_s=settings.worker.retry_max_s, telemetry=telemetry)
+    )
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({beginning, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if beginning.done():
+        return await beginning
+    beginning.cancel()
+    await asyncio.gather(beginning, return_exceptions=True)
+    return None
 
 
 async def run_metering(settings: Settings, stop: asyncio.Event) -> None:
@@ -59,8 +87,10 @@ async def run_metering(settings: Settings, stop: asyncio.Event) -> None:
 
     Raises: RefusedToStart, Unavailable after `worker.retry_max_s`, and bugs as they are.
     """
-    worker = settings.worker
-    identity = await claim_log(settings)
+    worker, telemetry = settings.worker, Telemetry()
+    identity = await _begin(lambda: claim_log(settings), settings, telemetry, stop)
+    if identity is None:
+        return
     async with AsyncExitStack() as stack:
         reader = await stack.enter_async_context(LogReader(settings.kafka, identity.topic))
         # It only ever holds what the blocks in hand forward: their size bounds it, not the buffer.
@@ -78,7 +108,7 @@ async def run_metering(settings: Settings, stop: asyncio.Event) -> None:
             producer=producer,
             threads=stack.enter_context(ThreadPoolExecutor(worker.threads, thread_name_prefix="block")),
             merges=stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="merge")),
-            telemetry=Telemetry(),
+            telemetry=telemetry,
         )
         metering = UsageMetering(tools, max_records=worker.block_max_records, give_up_s=worker.retry_max_s)
         stack.push_async_callback(metering.close)
@@ -88,6 +118,7 @@ async def run_metering(settings: Settings, stop: asyncio.Event) -> None:
             worker=worker,
             state_dir=settings.state_dir,
             starts=metering.starts,
+            telemetry=telemetry,
         )
         metering.add_to(app)
         health = WorkerHealth(
@@ -109,12 +140,13 @@ async def run_warehouse(settings: Settings, stop: asyncio.Event) -> None:
 
     Raises: RefusedToStart, Unavailable after `worker.retry_max_s`, and bugs as they are.
     """
-    worker = settings.worker
-    identity = await claim_log(settings)
+    worker, telemetry = settings.worker, Telemetry()
+    begun = await _begin(lambda: _open_warehouse(settings), settings, telemetry, stop)
+    if begun is None:
+        return
+    identity, clickhouse = begun
     async with AsyncExitStack() as stack:
-        clickhouse = await asyncio.to_thread(connect_clickhouse, settings.clickhouse, service="warehouse")
         stack.callback(clickhouse.close)
-        await asyncio.to_thread(_check_warehouse, settings, clickhouse, identity.topic)
         reader = await stack.enter_async_context(LogReader(settings.kafka, identity.topic))
         tools = WarehouseTools(
             topic=identity,
@@ -123,7 +155,7 @@ async def run_warehouse(settings: Settings, stop: asyncio.Event) -> None:
             default_organization=worker.default_organization,
             reader=reader,
             threads=stack.enter_context(ThreadPoolExecutor(worker.threads, thread_name_prefix="load")),
-            telemetry=Telemetry(),
+            telemetry=telemetry,
             max_records=worker.load_max_records,
             wait_s=worker.load_wait_s,
             give_up_s=worker.retry_max_s,
@@ -136,6 +168,7 @@ async def run_warehouse(settings: Settings, stop: asyncio.Event) -> None:
             worker=worker,
             state_dir=settings.state_dir,
             starts=warehouse.starts,
+            telemetry=telemetry,
         )
         warehouse.add_to(app)
         health = WorkerHealth(
@@ -149,6 +182,17 @@ async def run_warehouse(settings: Settings, stop: asyncio.Event) -> None:
         stack.push_async_callback(runner.cleanup)
         log.info("warehouse starts", health_port=port, topic=identity.topic, partitions=identity.partitions)
         await run_app(app, stop, warehouse.failed)
+
+
+async def _open_warehouse(settings: Settings) -> tuple[TopicIdentity, ClickhouseClient]:
+    identity = await claim_log(settings)
+    clickhouse = await asyncio.to_thread(connect_clickhouse, settings.clickhouse, service="warehouse")
+    try:
+        await asyncio.to_thread(_check_warehouse, settings, clickhouse, identity.topic)
+    except BaseException:
+        clickhouse.close()
+        raise
+    return identity, clickhouse
 
 
 def _check_warehouse(settings: Settings, clickhouse: ClickhouseClient, topic: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import psycopg
 
 from runtime.errors import RefusedToStart
@@ -46,3 +48,24 @@ def claim_topic(connection: psycopg.Connection, *, topic: str, topic_id: str, cl
             f"Topic {topic} was deleted and made anew: its positions mean other records now. Restore the old topic, or "
             "set METERSTREAM_KAFKA__TOPIC_PREFIX to begin a new log beside the old one."
         )
+
+
+def refuse_lost_log(topic: str, positions: Mapping[int, int], bounds: Mapping[int, tuple[int, int]]) -> None:
+    """Refuse a log that no longer has what comes next: `bounds` are the first position kept and the end.
+
+    Raises: RefusedToStart.
+    """
+    for partition, (first, end) in sorted(bounds.items()):
+        position = positions.get(partition, 0)
+        if position > end:
+            raise RefusedToStart(
+                f"The log of {topic}, partition {partition}, ends at {end}, and was counted up to {position}: Kafka "
+                "lost records, or runs on an older copy. Restore the log, or set METERSTREAM_KAFKA__TOPIC_PREFIX to "
+                "begin a new one beside it."
+            )
+        if position < first:
+            raise RefusedToStart(
+                f"The log of {topic}, partition {partition}, begins at {first}, and was counted up to {position}: what "
+                "lies between was deleted before it was counted. Restore the log, or set "
+                "METERSTREAM_KAFKA__TOPIC_PREFIX to begin a new one beside it."
+            )
