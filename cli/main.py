@@ -5,6 +5,7 @@ Importing all of them takes seconds of CPU, which every worker and every `status
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import cast
 
@@ -54,6 +55,8 @@ app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pre
 @app.callback()
 def meterstream() -> None:
     """Usage events in, exact meters out."""
+    # A command tells an outage once, at its end; the pool would tell every try before.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
 
 def main() -> None:
