@@ -98,7 +98,8 @@ class Books:
     def check(self, expected: Expected, meters: Sequence[Meter]) -> None:
         """Compare journal and every subject's totals. Raises: WrongNumbers at the first difference."""
         journal = self._one(
-            "select sum(records), sum(counted), sum(duplicates), sum(rejected), sum(forwarded) from stream_blocks"
+            "select coalesce(sum(records), 0), coalesce(sum(counted), 0), coalesce(sum(duplicates), 0),"
+            " coalesce(sum(rejected), 0), coalesce(sum(forwarded), 0) from stream_blocks"
         )
         counted = int(expected.counts.sum())
         _same("records, counted, duplicates, rejected, forwarded", list(map(int, journal)),

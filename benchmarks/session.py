@@ -22,7 +22,7 @@ Say = Callable[[str], None]
 class Options:
     """How much is measured. `quick` proves that it works; `full` adds what takes minutes each."""
 
-    events: int = 2_000_000
+    events: int
     quick: bool = False
     full: bool = False
     minutes: float = 0.0

@@ -34,14 +34,17 @@ def startup(session: Session) -> Iterator[Figure]:
 
 
 def _meterstream(environment: Mapping[str, str], state_dir: Path, *arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "cli.main", *arguments],
-        env=dict(environment),
-        cwd=state_dir.parent,
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_S,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "cli.main", *arguments],
+            env=dict(environment),
+            cwd=state_dir.parent,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise TimeoutError(f"meterstream {' '.join(arguments)} was not through in {_TIMEOUT_S:.0f} s") from exc
     if done.returncode:
         raise WrongNumbers(f"meterstream {' '.join(arguments)} failed:\n{done.stdout[-1_000:]}{done.stderr[-1_000:]}")
