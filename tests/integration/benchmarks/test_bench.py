@@ -36,7 +36,7 @@ def test_a_count_that_is_not_the_generators_is_no_figure(settings: Settings) -> 
     expected = Load(LoadShape(events=1_000), partitions=4, until=utc_now()).expected()
     with Books(settings) as books:
         books.check(replace(expected, records=0, duplicates=0, counts=expected.counts * 0, sums=expected.sums * 0), [])
-        with pytest.raises(WrongNumbers, match="found .*, expected .*1000"):
+        with pytest.raises(WrongNumbers, match=r"found .*, expected .*1000"):
             books.check(expected, [])
 
 
