@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -41,10 +42,11 @@ class Labels:
         return Labels(self.distinct, self.places[rows])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Events:
     """Usable events of this partition's own subjects, in columns of equal length, oldest first."""
 
+    batch: RecordBatch
     table: pa.Table
     """As in `EventColumns`."""
     rows: NDArray[np.int64]
@@ -56,11 +58,23 @@ class Events:
     subjects: Labels
     times_us: NDArray[np.int64]
     arrivals_ms: NDArray[np.int64]
-    keys: Keys
-    body_hashes: NDArray[np.uint64]
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """Return the identities. Made when asked for: who follows the journal needs none."""
+        texts = (as_array(self.table[name]) for name in ("subject", "source", "id"))
+        return identity_keys(_organization_ids(self.organizations, self.organization), *texts)
+
+    @cached_property
+    def body_hashes(self) -> NDArray[np.uint64]:
+        """Return the hash of each body."""
+        values = self.batch.values
+        if len(self) < len(values):
+            values = [values[row] for row in self.rows.tolist()]
+        return body_hashes(value for value in values if value is not None)
 
     def organization_of(self, event: int) -> Organization:
         """Return the organization of the event at that place."""
@@ -176,13 +190,14 @@ def _home_events(
     subjects: Labels,
     usable: NDArray[np.bool_],
 ) -> Events:
-    """Gather the usable events and hash them."""
+    """Gather the usable events."""
     table, organization, times_us = columns.table, columns.slug, columns.times_us
     if not usable.all():
         table = table.filter(pa.array(usable)).combine_chunks()
         organization, times_us, subjects = organization[usable], times_us[usable], subjects.chosen(usable)
     rows = table["row"].to_numpy()
     return Events(
+        batch=batch,
         table=table,
         rows=rows,
         organizations=organizations,
@@ -191,21 +206,9 @@ def _home_events(
         subjects=subjects,
         times_us=times_us,
         arrivals_ms=columns.arrivals_ms[rows],
-        keys=identity_keys(
-            _organization_ids(organizations, organization),
-            as_array(table["subject"]),
-            as_array(table["source"]),
-            as_array(table["id"]),
-        ),
-        body_hashes=body_hashes(_bodies(batch, rows)),
     )
 
 
 def _organization_ids(organizations: list[Organization | None], places: NDArray[np.int64]) -> pa.Array:
     ids = pa.array(["" if organization is None else organization.id for organization in organizations], pa.string())
     return pc.take(ids, pa.array(places))
-
-
-def _bodies(batch: RecordBatch, rows: NDArray[np.int64]) -> list[bytes]:
-    values = batch.values if len(rows) == len(batch) else [batch.values[row] for row in rows.tolist()]
-    return [value for value in values if value is not None]

@@ -91,7 +91,7 @@ class WorkerSettings(_Group):
     fetch_partition_bytes: int = Field(default=4_000_000, ge=100_000, description="Of one partition in one answer.")
     threads: int = Field(default=3, ge=1, le=64, description="Blocks in hand at once.")
     load_max_records: int = Field(default=200_000, ge=1)
-    load_wait_s: float = Field(default=1.0, gt=0)
+    load_wait_s: float = Field(default=0.5, gt=0)
     retry_max_s: float = Field(
         default=300.0, gt=0, description="How long a transient failure is repeated before the worker stops."
     )
