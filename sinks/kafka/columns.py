@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
+from aiokafka.errors import NoOffsetForPartitionError
 
 from metering.records import FIRST_ARRIVAL_HEADER, HOUR_MS, ORGANIZATION_HEADER, RecordBatch
 from runtime.errors import RefusedToStart
@@ -31,7 +32,9 @@ def drain(fetcher: Fetcher, partitions: Iterable[TopicPartition], max_records: i
         if not isinstance(held, FetchResult):
             del fetcher._records[tp]
             fetcher._notify(fetcher._wait_consume_future)
-            held.check_raise()
+            # Right after an assignment aiokafka may look for a position before we have sought ours.
+            if not isinstance(held._error, NoOffsetForPartitionError):
+                held.check_raise()
             continue
         if held.has_more() and held.check_assignment(tp):
             batches.extend(_unpack(tp, held._partition_records, max_records))
