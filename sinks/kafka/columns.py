@@ -48,9 +48,15 @@ def drain(fetcher: Fetcher, partitions: Iterable[TopicPartition], max_records: i
 async def wait_and_drain(
     fetcher: Fetcher, partitions: set[TopicPartition], max_records: int, timeout_s: float
 ) -> list[RecordBatch]:
-    """Like `drain`, and wait up to `timeout_s` for something to arrive."""
+    """Like `drain`, and wait up to `timeout_s` for something to arrive; nothing when partitions were assigned anew.
+
+    What is there by then may lie at the group's own offsets, or be the error that it has none: the seek comes next.
+    """
+    subscription = fetcher._subscriptions.subscription
+    assignment = subscription and subscription.assignment
     if fetcher._subscriptions.reassignment_in_progress:
         await fetcher._subscriptions.wait_for_assignment()
+        return []
     batches = drain(fetcher, partitions, max_records)
     if batches or timeout_s <= 0:
         return batches
@@ -60,6 +66,8 @@ async def wait_and_drain(
         waiter.cancel()
         return []
     waiter.result()  # raises what the fetcher met
+    if subscription is not None and subscription.assignment is not assignment:
+        return []
     return drain(fetcher, partitions, max_records)
 
 
