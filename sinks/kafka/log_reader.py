@@ -58,6 +58,7 @@ class LogReader:
         )
         try:
             await consumer.start()
+            await asyncio.sleep(0)  # a task of its own that never began would make `stop` raise CancelledError
         except KafkaError as exc:
             await consumer.stop()
             raise Unavailable(f"Kafka does not answer at {self._settings.bootstrap_servers}: {exc}") from exc

@@ -72,6 +72,11 @@ async def test_a_log_that_lost_its_beginning_is_told(settings: Settings, topic: 
             await reader.read_all(1, 500, 600)
 
 
+async def test_a_reader_that_reads_nothing_ends_in_peace(settings: Settings, topic: str) -> None:
+    async with LogReader(settings.kafka, topic):
+        pass
+
+
 async def test_bodies_are_found_wherever_they_are_while_a_stretch_is_read(settings: Settings, topic: str) -> None:
     values = [b"%d" % number for number in range(30_000)]
     _produce(settings, topic, values)
