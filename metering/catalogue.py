@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,16 +49,23 @@ class Catalogue:
 
     def pieces(self, batch: RecordBatch) -> Iterator[RecordBatch]:
         """Cut a stretch of the log where the catalogue changed: within a piece, one set of meters is in force."""
-        things: list[Organization | Meter] = [*self.organizations, *self.meters]
-        changes = {
-            positions[batch.partition]
-            for thing in things
-            for positions in (thing.effective_positions, thing.archived_positions)
-            if positions
-        }
-        inside = sorted(change for change in changes if batch.from_position < change < batch.to_position)
+        changes = self._changes(batch.partition)
+        inside = changes[bisect_right(changes, batch.from_position) : bisect_left(changes, batch.to_position)]
         for start, end in pairwise([batch.from_position, *inside, batch.to_position]):
             yield batch.slice(start, end)
+
+    def _changes(self, partition: int) -> list[int]:
+        """Return where something begins or ends, in order; every block asks."""
+        known = self._changes_by_partition.get(partition)
+        if known is None:
+            things: list[Organization | Meter] = [*self.organizations, *self.meters]
+            spans = [span for thing in things for span in (thing.effective_positions, thing.archived_positions) if span]
+            known = self._changes_by_partition[partition] = sorted({span[partition] for span in spans})
+        return known
+
+    @cached_property
+    def _changes_by_partition(self) -> dict[int, list[int]]:
+        return {}
 
     @cached_property
     def _by_slug(self) -> dict[str, list[Organization]]:

@@ -99,10 +99,12 @@ class PartitionMeter:
                     f"The log of {batch.topic}-{self._partition} jumps from {writer.position} to {batch.from_position}."
                 )
             batch = batch.slice(writer.position, batch.to_position)
-            settled = await self._decide(batch, forwarding=True)
-            if await self._run(self._commit, batch, settled):
+            assert self._catalogue is not None
+            # More than one where tables were emptied and the log is counted again: changes lie ahead, not only behind.
+            block = next(self._catalogue.pieces(batch))
+            settled = await self._decide(block, forwarding=True)
+            if await self._run(self._commit, block, settled):
                 self._tools.telemetry.block_latency_s.observe(time.monotonic() - began)
-                return
 
     def close(self) -> None:
         """Give the partition's index and connection up."""
