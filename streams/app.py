@@ -11,7 +11,7 @@ from typing import Any, cast
 import faust
 from faust.types.auth import CredentialsT
 
-from runtime.errors import UnexpectedError
+from runtime.errors import MeterstreamError, UnexpectedError
 from runtime.logging import get_logger
 from runtime.settings import KafkaSettings, WorkerSettings
 from runtime.telemetry import Telemetry
@@ -67,7 +67,7 @@ def _credentials(kafka: KafkaSettings) -> CredentialsT | None:
 async def run_app(app: faust.App, stop: asyncio.Event, failed: asyncio.Future[None]) -> None:
     """Run a Faust app until `stop` is set, or `failed` or the app itself fails.
 
-    Raises: what `failed` holds, or UnexpectedError with Faust's reason.
+    Raises: what `failed` holds, what our part of the transport raised, or UnexpectedError with Faust's reason.
     """
     app.finalize()
     app.conf.datadir.mkdir(parents=True, exist_ok=True)
@@ -89,6 +89,8 @@ async def run_app(app: faust.App, stop: asyncio.Event, failed: asyncio.Future[No
     log.info("worker ends", app=app.conf.id, records_fetched=int(fetched or 0))
     if failed.done():
         failed.result()
+    if isinstance(app.crash_reason, MeterstreamError):
+        raise app.crash_reason
     if app.crashed:
         raise UnexpectedError(f"Faust gave up: {app.crash_reason!r}") from app.crash_reason
 
