@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, closing
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -27,7 +28,7 @@ from sinks.first_seen.index import FirstSeenIndex
 from sinks.kafka.log_reader import LogReader
 from sinks.kafka.topic_identity import TopicIdentity
 from sinks.postgres import rebuild
-from sinks.postgres.blocks import BlockWriter, Committed
+from sinks.postgres.blocks import BlockWriter, Committed, JournalSpan
 from sinks.postgres.catalogue import read_catalogue
 from sinks.postgres.folding import fold_span, hold_journal_still
 from sinks.postgres.pool import connect
@@ -52,48 +53,64 @@ class _Replay:
 async def rebuild_postgres(settings: Settings, topic: TopicIdentity, *, progress: Progress) -> list[TableComparison]:
     """Rebuild everything in Postgres that derives from usage events; returns how old and new compare.
 
-    Raises: RefusedToStart when the log no longer reaches back to its beginning, Unavailable; then nothing is changed.
+    Raises: RefusedToStart when the log no longer reaches back to its beginning, or another log was counted too,
+    Unavailable; then nothing is changed.
     """
-    scratch = settings.state_dir / "rebuild"
-    shutil.rmtree(scratch, ignore_errors=True)
     # No time limit: locks are waited for, and the comparison reads everything.
     postgres = settings.postgres.model_copy(update={"statement_timeout_s": 0.0})
     async with AsyncExitStack() as stack:
-        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         connection = stack.enter_context(closing(connect(postgres, service="rebuild", search_path=rebuild.SEARCH_PATH)))
         live = stack.enter_context(closing(connect(postgres, service="rebuild")))
-        reader = await stack.enter_async_context(LogReader(settings.kafka, topic.topic))
-        merges = stack.enter_context(ThreadPoolExecutor(1))
-        threads = stack.enter_context(ThreadPoolExecutor(1))
-        rebuild.begin_rebuild(connection)
+        rebuild.refuse_other_logs(live, topic.topic)
+        # First of all: a second rebuild waits here, instead of dropping the twins of the first.
         hold_journal_still(connection)
-        replayer = _Replayer(topic, settings.worker.default_organization, connection, live, reader, threads, progress)
-        replays = [
-            _Replay(
-                partition,
-                BlockWriter(connection, topic.topic, partition, begin_partition(connection, topic.topic, partition)),
-                stack.enter_context(_scratch_index(scratch, topic, partition, merges)),
-            )
-            for partition in range(topic.partitions)
-        ]
-        await replayer.replay(replays)
-        rebuild.lock_partitions(connection, topic.partitions)
-        await replayer.replay(replays)
-        tables = rebuild.compare_tables(connection, topic.topic)
-        rebuild.swap_tables(connection, topic.topic)
+        rebuild.begin_rebuild(connection)
+        reader = await stack.enter_async_context(LogReader(settings.kafka, topic.topic))
+        threads = stack.enter_context(ThreadPoolExecutor(1))
+        with _scratch_indexes(settings.state_dir / "rebuild", topic) as indexes:
+            replays = [
+                _Replay(
+                    partition,
+                    BlockWriter(
+                        connection, topic.topic, partition, begin_partition(connection, topic.topic, partition)
+                    ),
+                    index,
+                )
+                for partition, index in enumerate(indexes)
+            ]
+            default = settings.worker.default_organization
+            replayer = _Replayer(topic, default, connection, live, reader, threads, progress)
+            await replayer.replay(replays)
+            # The more was counted meanwhile, the longer the last stretch: metering waits for that one only.
+            await replayer.replay(replays)
+            rebuild.lock_partitions(connection, topic.partitions)
+            await replayer.replay(replays)
+            tables = rebuild.compare_tables(connection, topic.topic)
+            rebuild.swap_tables(connection, topic.topic)
         rebuild.end_rebuild(connection)
         return tables
 
 
-def _scratch_index(scratch: Path, topic: TopicIdentity, partition: int, merges: ThreadPoolExecutor) -> FirstSeenIndex:
-    return FirstSeenIndex.open(
-        scratch / str(partition),
-        rules_version=RULES_VERSION,
-        cluster_id=topic.cluster_id,
-        topic=topic.topic,
-        partition=partition,
-        merger=merges,
-    )
+@contextmanager
+def _scratch_indexes(folder: Path, topic: TopicIdentity) -> Iterator[list[FirstSeenIndex]]:
+    """Give an empty index a partition, deleted afterwards."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        merges = stack.enter_context(ThreadPoolExecutor(1))
+        yield [
+            stack.enter_context(
+                FirstSeenIndex.open(
+                    folder / str(partition),
+                    rules_version=RULES_VERSION,
+                    cluster_id=topic.cluster_id,
+                    topic=topic.topic,
+                    partition=partition,
+                    merger=merges,
+                )
+            )
+            for partition in range(topic.partitions)
+        ]
 
 
 @dataclass(slots=True)
@@ -107,53 +124,72 @@ class _Replayer:
     reader: LogReader
     threads: ThreadPoolExecutor
     progress: Progress
+    catalogue: Catalogue = field(init=False)
+    decoder: BlockDecoder = field(init=False)
 
     async def replay(self, replays: list[_Replay]) -> None:
         """Bring every partition to where the live tables stand now."""
-        catalogue = read_catalogue(self.live)
-        decoder = BlockDecoder(
-            catalogue, partitions=self.topic.partitions, default_organization=self.default_organization
-        )
+        self._load_catalogue()
         wanted = read_positions(self.live, self.topic.topic)
         for replay in replays:
-            target = wanted.get(replay.partition, 0)
-            await self._replay_partition(replay, decoder, catalogue, target)
+            await self._replay_partition(replay, wanted.get(replay.partition, 0))
 
-    async def _replay_partition(
-        self, replay: _Replay, decoder: BlockDecoder, catalogue: Catalogue, target: int
-    ) -> None:
-        """Follow the journal's blocks; where it has none (it was emptied), blocks of our own cut."""
-        for known in rebuild.read_journal(self.live, self.topic.topic, replay.partition, replay.writer.position):
-            if known.to_position > target:
-                break
-            await self._replay_span(replay, decoder, catalogue, (known.from_position, catalogue.version))
-            await self._replay_span(replay, decoder, catalogue, (known.to_position, known.catalogue_version))
-            fold_span(self.connection, self.topic.topic, replay.partition, known.from_position, known.to_position)
-            self.progress(replay.partition, replay.writer.position, target)
-        await self._replay_span(replay, decoder, catalogue, (target, catalogue.version))
+    def _load_catalogue(self) -> None:
+        self.catalogue = read_catalogue(self.live)
+        self.decoder = BlockDecoder(
+            self.catalogue, partitions=self.topic.partitions, default_organization=self.default_organization
+        )
+
+    async def _replay_partition(self, replay: _Replay, target: int) -> None:
+        """Decide in large pieces, within each of which one set of meters is in force."""
+        start = replay.writer.position
+        if start < target:
+            async for batch in self.reader.read(replay.partition, start, target, max_records=_PIECE_RECORDS):
+                pieces = deque([batch])
+                while pieces:
+                    first, *later = self.catalogue.pieces(pieces.popleft())
+                    pieces.extendleft(reversed(later))
+                    if not await self._replay_piece(replay, first):
+                        pieces.appendleft(first)
+                self.progress(replay.partition, replay.writer.position, target)
         self.progress(replay.partition, replay.writer.position, target)
 
-    async def _replay_span(
-        self, replay: _Replay, decoder: BlockDecoder, catalogue: Catalogue, end: tuple[int, int]
-    ) -> None:
-        """Replay up to a position, in pieces, journaled as decided by that version of the catalogue."""
-        to_position, journal_version = end
-        start = replay.writer.position
-        if start >= to_position:
-            return
-        async for batch in self.reader.read(replay.partition, start, to_position, max_records=_PIECE_RECORDS):
-            for piece in catalogue.pieces(batch):
-                await self._replay_block(replay, decoder, piece, (catalogue.version, journal_version))
-
-    async def _replay_block(
-        self, replay: _Replay, decoder: BlockDecoder, block: RecordBatch, versions: tuple[int, int]
-    ) -> None:
+    async def _replay_piece(self, replay: _Replay, piece: RecordBatch) -> bool:
+        """Decide and write a piece; False where the catalogue has changed, and the piece may have to be cut."""
         settled = await decide_block(
-            block, decoder=decoder, index=replay.index, reader=self.reader, threads=self.threads
+            piece, decoder=self.decoder, index=replay.index, reader=self.reader, threads=self.threads
+        )
+        known = rebuild.read_journal(
+            self.live, self.topic.topic, replay.partition, piece.from_position, piece.to_position
         )
         ended = await asyncio.to_thread(
-            replay.writer.commit, block, settled.result, catalogue_version=versions[0], journal_version=versions[1]
+            replay.writer.commit,
+            piece,
+            settled.result,
+            catalogue_version=self.catalogue.version,
+            journal=list(_cut(piece, known, self.catalogue.version)),
         )
+        if ended is Committed.STALE_CATALOGUE:
+            self._load_catalogue()
+            return False
         if ended is not Committed.DONE:
-            raise ConflictError("Meters or organizations changed during the rebuild: start it again.")
-        remember_block(replay.index, block, settled)
+            raise ConflictError("Another process writes into the tables of this rebuild: run one at a time.")
+        remember_block(replay.index, piece, settled)
+        for block in known:
+            if block.from_position < piece.from_position and block.to_position <= piece.to_position:
+                fold_span(self.connection, self.topic.topic, replay.partition, block.from_position, block.to_position)
+        return True
+
+
+def _cut(piece: RecordBatch, known: Sequence[JournalSpan], version: int) -> Iterator[JournalSpan]:
+    """Yield rows that cover a piece: the live journal's, and where it has none (it was emptied) rows of our own."""
+    at = piece.from_position
+    for block in known:
+        if block.from_position > at:
+            yield JournalSpan(at, block.from_position, version)
+            at = block.from_position
+        end = min(block.to_position, piece.to_position)
+        yield JournalSpan(at, end, block.catalogue_version)
+        at = end
+    if at < piece.to_position:
+        yield JournalSpan(at, piece.to_position, version)

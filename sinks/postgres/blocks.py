@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from enum import Enum, auto
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
 from metering.blocks import RULES_VERSION, BlockResult, DeadLetter, Outcome
-from metering.records import RecordBatch
+from metering.records import HOUR_MS, RecordBatch
 from runtime.errors import RefusedToStart
 from sinks.postgres.catalogue import read_version
 from sinks.postgres.locks import PARTITION_LOCK
@@ -24,6 +25,12 @@ RECORD_LEVEL = "00000000-0000-0000-0000-000000000000"
 """The `meter_id` of a dead letter that is the whole record."""
 
 _SQL = load("blocks")
+_COUNTS = {
+    "counted": Outcome.COUNTED,
+    "duplicates": Outcome.DUPLICATE,
+    "rejected": Outcome.REJECTED,
+    "forwarded": Outcome.FORWARDED,
+}
 
 
 class Committed(Enum):
@@ -38,6 +45,14 @@ class Committed(Enum):
     """Meters or organizations changed: reload, decide the block again, commit again."""
 
 
+class JournalSpan(NamedTuple):
+    """A row of the journal to be: its bounds, and the version of the catalogue that decided it first."""
+
+    from_position: int
+    to_position: int
+    catalogue_version: int
+
+
 class BlockWriter:
     """Writes one partition's blocks; used by one thread at a time, which owns the connection."""
 
@@ -49,11 +64,16 @@ class BlockWriter:
         self._totals = TotalsWriter(connection)
 
     def commit(
-        self, batch: RecordBatch, result: BlockResult, *, catalogue_version: int, journal_version: int | None = None
+        self,
+        batch: RecordBatch,
+        result: BlockResult,
+        *,
+        catalogue_version: int,
+        journal: Sequence[JournalSpan] | None = None,
     ) -> Committed:
         """Commit a block that was decided by this version of the catalogue.
 
-        A replay journals the version that decided it first (`journal_version`): equal blocks give equal rows.
+        A replay takes many blocks at once and journals each as it was journaled first: `journal` cuts the batch.
 
         Steps, all in one READ COMMITTED transaction; a crash anywhere before its commit leaves nothing behind:
         1. partition lock, shared: the catalogue cannot change until we are done;
@@ -66,7 +86,8 @@ class BlockWriter:
         ended = None
         try:
             with translated_errors(), self._connection.transaction():
-                ended = self._write(batch, result, catalogue_version, journal_version or catalogue_version)
+                spans = journal or [JournalSpan(batch.from_position, batch.to_position, catalogue_version)]
+                ended = self._write(batch, result, catalogue_version, spans)
         finally:
             if ended is not Committed.DONE:
                 self._totals.forget()
@@ -74,7 +95,9 @@ class BlockWriter:
             self.position = batch.to_position
         return ended
 
-    def _write(self, batch: RecordBatch, result: BlockResult, version: int, journal_version: int) -> Committed:
+    def _write(
+        self, batch: RecordBatch, result: BlockResult, version: int, journal: Sequence[JournalSpan]
+    ) -> Committed:
         run = self._connection.execute
         span = {**self._place, "from_position": batch.from_position, "to_position": batch.to_position}
         run(_SQL["lock_partition"], {"space": PARTITION_LOCK, "partition": batch.partition})
@@ -86,7 +109,8 @@ class BlockWriter:
             self._totals.add(deltas)
         if result.dead_letters:
             run(_SQL["add_dead_letters"], {**self._place, **_dead_letters(batch, result.dead_letters)})
-        run(_SQL["add_block"], {**span, **_journal(batch, result, journal_version)})
+        for cut in journal:
+            run(_SQL["add_block"], {**self._place, **_journal_row(batch, result, cut)})
         run(_SQL["tell_block"], {"partition": batch.partition})
         return Committed.DONE
 
@@ -110,17 +134,16 @@ def unpack_counted(bits: bytes | None, records: int) -> NDArray[np.bool_]:
     return np.unpackbits(np.frombuffer(zlib.decompress(bits), dtype=np.uint8), count=records).astype(np.bool_)
 
 
-def _journal(batch: RecordBatch, result: BlockResult, catalogue_version: int) -> dict[str, Any]:
+def _journal_row(batch: RecordBatch, result: BlockResult, span: JournalSpan) -> dict[str, Any]:
+    low, high = np.searchsorted(batch.offsets, [span.from_position, span.to_position])
+    outcomes = result.outcomes[low:high]
     return {
-        "records": len(batch),
-        "counted": result.count(Outcome.COUNTED),
-        "duplicates": result.count(Outcome.DUPLICATE),
-        "rejected": result.count(Outcome.REJECTED),
-        "forwarded": result.count(Outcome.FORWARDED),
-        "arrival_hour": batch.arrival_hour or 0,
+        **span._asdict(),
+        "records": len(outcomes),
+        **{name: int(np.count_nonzero(outcomes == outcome)) for name, outcome in _COUNTS.items()},
+        "arrival_hour": int(batch.arrivals_ms[low]) // HOUR_MS if len(outcomes) else 0,
         "rules_version": RULES_VERSION,
-        "catalogue_version": catalogue_version,
-        "counted_bits": pack_counted(result.outcomes == Outcome.COUNTED),
+        "counted_bits": pack_counted(outcomes == Outcome.COUNTED),
     }
 
 

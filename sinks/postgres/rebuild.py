@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import psycopg
 
+from runtime.errors import RefusedToStart
 from sinks.comparison import TableComparison
+from sinks.postgres.blocks import JournalSpan
 from sinks.postgres.locks import PARTITION_LOCK
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
@@ -18,35 +17,32 @@ SEARCH_PATH = "rebuild,public"
 _SQL = load("rebuild")
 
 
-@dataclass(frozen=True, slots=True)
-class JournaledBlock:
-    """A block as the live journal has it."""
-
-    from_position: int
-    to_position: int
-    catalogue_version: int
-    records: int
-
-
 def begin_rebuild(connection: psycopg.Connection) -> None:
     """Make the empty twins; what an interrupted rebuild left is dropped."""
     with translated_errors():
         connection.execute(_SQL["begin"])
 
 
+def refuse_other_logs(connection: psycopg.Connection, topic: str) -> None:
+    """Refuse to replay one log where totals hold others' events too: those would be gone.
+
+    Raises: RefusedToStart.
+    """
+    with translated_errors():
+        others = [str(row[0]) for row in connection.execute(_SQL["other_topics"], {"topic": topic}).fetchall()]
+    if others:
+        raise RefusedToStart(
+            f"Totals also hold what was counted from {', '.join(others)}, which a replay of {topic} alone would lose."
+        )
+
+
 def read_journal(
-    connection: psycopg.Connection, topic: str, partition: int, from_position: int
-) -> Iterator[JournaledBlock]:
-    """Yield the live journal's blocks from a position on, in order."""
-    while True:
-        values = {"topic": topic, "partition": partition, "from_position": from_position}
-        with translated_errors():
-            rows = connection.execute(_SQL["journal"], values).fetchall()
-        if not rows:
-            return
-        for row in rows:
-            yield JournaledBlock(*row)
-        from_position = int(rows[-1][0]) + 1
+    connection: psycopg.Connection, topic: str, partition: int, from_position: int, to_position: int
+) -> list[JournalSpan]:
+    """Return the live journal's rows over a stretch of the log, whole, in order; it may have gaps."""
+    values = {"topic": topic, "partition": partition, "from_position": from_position, "to_position": to_position}
+    with translated_errors():
+        return [JournalSpan(*row) for row in connection.execute(_SQL["journal"], values).fetchall()]
 
 
 def lock_partitions(connection: psycopg.Connection, partitions: int) -> None:
@@ -72,6 +68,7 @@ def swap_tables(connection: psycopg.Connection, topic: str) -> None:
     """Put the rebuilt rows in the live tables' place, in one transaction."""
     with translated_errors(), connection.transaction():
         connection.execute(_SQL["swap"])
+        connection.execute(_SQL["raise_version"])
         connection.execute(_SQL["drop_journal"], {"topic": topic})
         for name in ("fill_positions", "fill_blocks", "fill_dead_letters"):
             connection.execute(_SQL[name])

@@ -9,13 +9,17 @@ create table rebuild.stream_positions (like public.stream_positions including al
 create table rebuild.stream_blocks (like public.stream_blocks including all);
 create table rebuild.dead_letters (like public.dead_letters including all)
 
+-- name: other_topics
+-- Totals do not say of which topic they are.
+select distinct topic from public.stream_blocks where topic <> %(topic)s order by topic
+
 -- name: journal
--- The live journal's boundaries, by which the log is replayed.
-select from_position, to_position, catalogue_version, records
+-- The live journal's rows over a stretch of the log: its replay is journaled by the same bounds.
+select from_position, to_position, catalogue_version
 from public.stream_blocks
-where topic = %(topic)s and partition = %(partition)s and from_position >= %(from_position)s
+where topic = %(topic)s and partition = %(partition)s
+    and from_position < %(to_position)s and to_position > %(from_position)s
 order by from_position
-limit 1000
 
 -- name: lock_partition
 -- Session-level and exclusive: no block and no catalogue change until the swap is done; our own blocks pass.
@@ -82,6 +86,10 @@ insert into public.usage_buckets select * from rebuild.usage_buckets;
 insert into public.usage_values select * from rebuild.usage_values;
 select setval(pg_get_serial_sequence('public.usage_series', 'id'), coalesce(max(id), 1), max(id) is not null)
 from public.usage_series
+
+-- name: raise_version
+-- Workers remember the numbers of series, and have to learn them anew: they do when the catalogue is not theirs.
+update public.catalogue_version set version = version + 1
 
 -- name: drop_journal
 -- Of one topic only: older topic versions keep theirs.
