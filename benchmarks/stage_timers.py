@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import json
-import signal
+import runpy
 import sys
 import time
 from collections.abc import Callable
@@ -21,11 +20,9 @@ import streams.decisions
 import streams.partition_meter
 import streams.transport
 from metering.decode import BlockDecoder
-from runtime.logging import configure_logging
 from runtime.settings import Settings
 from sinks.first_seen.index import FirstSeenIndex
 from sinks.postgres.blocks import BlockWriter
-from streams.worker import run_metering
 
 _STAGES = ("decode", "look_up", "settle", "postgres", "index_add", "index_merge")
 
@@ -135,20 +132,16 @@ class Timers:
         return costs
 
 
-async def _run(settings: Settings) -> None:
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await run_metering(settings, stop)
-
-
 def main() -> None:
-    """Run until SIGTERM."""
-    settings = Settings()
-    configure_logging("stage-timers", level="WARNING")
+    """Run the command itself, with all that it sets in its process, until SIGTERM."""
+    answer = Path(sys.argv[1])
     timers = Timers()
     timers.install()
-    asyncio.run(_run(settings))
-    Path(sys.argv[1]).write_text(json.dumps(timers.answer(skipped=settings.kafka.partitions)))
+    sys.argv = ["meterstream", "worker", "metering"]
+    try:
+        runpy.run_module("cli.main", run_name="__main__", alter_sys=True)
+    finally:
+        answer.write_text(json.dumps(timers.answer(skipped=Settings().kafka.partitions)))
 
 
 if __name__ == "__main__":
