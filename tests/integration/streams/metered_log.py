@@ -55,6 +55,7 @@ class MeteredLog:
     threads: ThreadPoolExecutor
     loaders: list[PartitionLoader] = field(default_factory=list)
     _produced: int = 0
+    _last: list[bytes] = field(default_factory=list)
     _producer: Producer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -92,8 +93,16 @@ class MeteredLog:
                 "data": {"tokens": self._produced % 7},
             }
             bodies.append(json.dumps(body).encode())
-        for body_bytes in [*bodies, *bodies[len(bodies) - repeats :], *[b"{"] * malformed]:
-            self._producer.produce(self.topic.topic, body_bytes, partition=partition, headers={"organization": b"acme"})
+        self._append([*bodies, *bodies[len(bodies) - repeats :], *[b"{"] * malformed], partition)
+        self._last = bodies
+
+    def repeat_last(self, count: int, *, partition: int = 0) -> None:
+        """Append the last new events of the last call again."""
+        self._append(self._last[-count:], partition)
+
+    def _append(self, bodies: list[bytes], partition: int) -> None:
+        for body in bodies:
+            self._producer.produce(self.topic.topic, body, partition=partition, headers={"organization": b"acme"})
         assert self._producer.flush(30) == 0
 
     async def meter(self, *, partition: int = 0, block: int = 1_000) -> None:
