@@ -59,7 +59,7 @@ def metering_loads(session: Session) -> Iterator[Figure]:
     yield from _baseline(session)
     main = session.main_shape()
     half = replace(main, events=main.events // 2)
-    limit_s = session.options.scaled(20, 10)
+    limit_s = session.options.scaled(15, 10)
     quick = session.options.quick
     for subjects in (1_000,) if quick else (1_000, 100_000):
         log = session.filled_log(replace(half, subjects=subjects))

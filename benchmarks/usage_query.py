@@ -35,7 +35,7 @@ from numbers({start:UInt64}, {count:UInt64})
 def usage_query(session: Session) -> Iterator[Figure]:
     """Store values by INSERT SELECT, then ask one query after the other."""
     full = session.options.full
-    rows = 100_000_000 if full else session.options.scaled(10_000_000, 200_000)
+    rows = 100_000_000 if full else session.options.scaled(5_000_000, 200_000)
     queries = session.options.scaled(300, 30)
     kafka = session.empty_log()
     to_at = utc_now().replace(minute=0, second=0, microsecond=0)

@@ -29,6 +29,7 @@ _EVENTS_A_SECOND = 5_000
 _PROBES_A_SECOND = 20
 # Linger is part of what a producer waits for; 5 ms is librdkafka's own default.
 _LINGER_MS = 5
+_ASKED_AT_ONCE = 50
 _PROBE = (
     '{{"specversion":"1.0","id":"{subject}","source":"app/gateway","type":"llm.request","subject":"{subject}",'
     '"time":"{time}","organization":"bench","data":{{"tokens":1}}}}'
@@ -158,7 +159,11 @@ class _looking:  # noqa: N801  # reads as what it is in `with`
         return {str(row[0]) for row in rows}
 
     def clickhouse(self, subjects: Sequence[str]) -> set[str]:
-        """Ask as the API does."""
+        """Ask as the API does, for as many subjects at once as it takes."""
+        parts = (subjects[start : start + _ASKED_AT_ONCE] for start in range(0, len(subjects), _ASKED_AT_ONCE))
+        return {subject for part in parts for subject in self._in_clickhouse(part)}
+
+    def _in_clickhouse(self, subjects: Sequence[str]) -> set[str]:
         now = utc_now()
         rows = query_meter(
             self._clickhouse,

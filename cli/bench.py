@@ -18,7 +18,7 @@ def bench(
     *,
     only: Annotated[list[str] | None, typer.Option(help="Measure only these; repeatable. --list names them.")] = None,
     listed: Annotated[bool, typer.Option("--list", help="Name the figures and end.")] = False,
-    events: Annotated[int | None, typer.Option(min=10_000, help="Of the reference load; 2 million.")] = None,
+    events: Annotated[int | None, typer.Option(min=10_000, help="Of the reference load; 1.5 million.")] = None,
     quick: Annotated[bool, typer.Option(help="Small loads: shows that it works, measures little.")] = False,
     full: Annotated[bool, typer.Option(help="Also 10 and 100 million ids, and 100 million stored rows.")] = False,
     minutes: Annotated[float, typer.Option(min=0, help="A soak instead: a modest load, memory over time.")] = 0,
@@ -47,7 +47,7 @@ def bench(
         if as_json:
             print(json.dumps(figure.as_json()), flush=True)
 
-    options = Options(events=events or (100_000 if quick else 2_000_000), quick=quick, full=full, minutes=minutes)
+    options = Options(events=events or (100_000 if quick else 1_500_000), quick=quick, full=full, minutes=minutes)
     try:
         failures = run(names, options, say=lambda what: progress.print(f"· {what}", markup=False), emit=emit)
     except MeterstreamError as exc:  # the engines did not start
