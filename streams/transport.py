@@ -42,6 +42,9 @@ class BatchThread(driver.AIOKafkaConsumerThread):
             group_instance_id=self.app.conf.consumer_group_instance_id,
             partition_assignment_strategy=[assignor],
             enable_auto_commit=False,
+            # A broker that has just come back may not know the topic yet: then the group's leader gives everybody
+            # nothing, until it looks again.
+            metadata_max_age_ms=5_000,
             # A position that the log no longer has is an error to be told, never a silent jump.
             auto_offset_reset="none",
             isolation_level="read_committed",
