@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 from enum import StrEnum
@@ -61,6 +62,11 @@ def worker(
 async def _run(name: WorkerName, settings: Settings) -> None:
     from streams import worker as workers
 
+    # A batch is tens of thousands of objects that are no garbage: collecting as often as Python does by itself costs
+    # 2.5 of a worker's 8.5 µs an event.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

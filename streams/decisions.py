@@ -28,11 +28,10 @@ async def decide_block(
     `forward` gets the block before it is settled; a replay passes none, and nothing is produced.
     """
     run = asyncio.get_running_loop().run_in_executor
-    decoded, seen = await run(threads, _look_up, decoder, index, batch)
+    decoded, seen, doubtful = await run(threads, _look_up, decoder, index, batch)
     if forward is not None:
         await forward(decoded)
-    doubtful = suspects(decoded, seen)
-    bodies = await reader.bodies(batch.partition, doubtful.tolist()) if len(doubtful) else {}
+    bodies = await reader.bodies(batch.partition, doubtful) if doubtful else {}
     return await run(threads, settle, decoded, seen, bodies)
 
 
@@ -41,6 +40,7 @@ def remember_block(index: FirstSeenIndex, batch: RecordBatch, settled: Settled) 
     index.add(settled.keys, settled.offsets, settled.arrivals_ms, settled.body_hashes, position=batch.to_position)
 
 
-def _look_up(decoder: BlockDecoder, index: FirstSeenIndex, batch: RecordBatch) -> tuple[DecodedBlock, Seen]:
+def _look_up(decoder: BlockDecoder, index: FirstSeenIndex, batch: RecordBatch) -> tuple[DecodedBlock, Seen, list[int]]:
     decoded = decoder.decode(batch)
-    return decoded, index.lookup(decoded.keys)
+    seen = index.lookup(decoded.keys)
+    return decoded, seen, suspects(decoded, seen).tolist()

@@ -39,7 +39,10 @@ def drain(fetcher: Fetcher, partitions: Iterable[TopicPartition], max_records: i
         if held.has_more() and held.check_assignment(tp):
             batches.extend(_unpack(tp, held._partition_records, max_records))
             held._update_position()
-        if held._partition_records is None or not held._partition_records._records.has_next():
+        fetched = held._partition_records
+        if fetched is None or not fetched._records.has_next():
+            if fetched is not None:
+                fetched._records_iterator = None  # points back at its owner: the answer's megabytes would stay
             del fetcher._records[tp]
             fetcher._notify(fetcher._wait_consume_future)
     return batches
