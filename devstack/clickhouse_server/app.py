@@ -18,7 +18,7 @@ from starlette.routing import Route
 from devstack.clickhouse_server.config import ServerConfig
 from devstack.clickhouse_server.engine import EngineError, EnginePool, Outcome, Statement
 from devstack.clickhouse_server.readers import ReaderGuard, ReaderSettings, check_read
-from devstack.clickhouse_server.request import Query, compress, credentials, parse
+from devstack.clickhouse_server.request import Query, compress, credentials, form_fields, parse
 
 # ClickHouse's own table of HTTP answers, as far as clients tell them apart; the rest is 500.
 _STATUS = {
@@ -70,6 +70,9 @@ class Service:
         except ClientDisconnect:
             return Response(status_code=400)
         arguments = dict(request.query_params)
+        form = form_fields(request.headers, body)
+        if form is not None:
+            arguments, body = {**arguments, **form}, b""
         if not body and not arguments.get("query"):
             return PlainTextResponse("Ok.\n")
         run = partial(self._run, request.method, dict(request.headers), arguments, body)

@@ -9,6 +9,7 @@ import secrets
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email import message_from_bytes
 from typing import Literal
 
 import pyarrow as pa
@@ -61,6 +62,20 @@ def credentials(headers: Mapping[str, str], arguments: Mapping[str, str]) -> tup
             raise EngineError("Code: 516. DB::Exception: The Authorization header is not valid Basic.") from exc
         return user or "default", password
     return arguments.get("user", "default"), arguments.get("password", "")
+
+
+def form_fields(headers: Mapping[str, str], body: bytes) -> dict[str, str] | None:
+    """Return the fields of a multipart form (so clients send long parameters), or None where the body is no form."""
+    kind = headers.get("content-type", "")
+    if not kind.startswith("multipart/form-data"):
+        return None
+    message = message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
+    fields = {}
+    for part in message.walk():
+        name, value = part.get_param("name", header="content-disposition"), part.get_payload(decode=True)
+        if isinstance(name, str) and isinstance(value, bytes):
+            fields[name] = value.decode()
+    return fields
 
 
 def parse(headers: Mapping[str, str], arguments: Mapping[str, str], body: bytes) -> Query:

@@ -73,6 +73,14 @@ def test_parameters_are_bound_by_type(clickhouse: Client) -> None:
     assert answer.result_rows == [(text, 42, ["a'b", "c"])]
 
 
+def test_long_parameters_come_as_a_form(clickhouse: Client) -> None:
+    names = [f"customer-{number:06d}-\"ä'" for number in range(2_000)]
+    answer = clickhouse.query(
+        "select length({names:Array(String)}), {names:Array(String)}[2000], {n:UInt8}", {"names": names, "n": 7}
+    )
+    assert answer.result_rows == [(2_000, names[-1], 7)]
+
+
 def test_settings_last_for_one_query(clickhouse: Client) -> None:
     for _ in range(12):  # More than there are connections: whichever is used next has forgotten it.
         assert clickhouse.command("select getSetting('max_block_size')", settings={"max_block_size": 123}) == 123
