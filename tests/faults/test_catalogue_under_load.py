@@ -43,7 +43,7 @@ def _change_under_load(stack: TestStack, rounds: int) -> None:
 
 
 def test_meters_and_an_organization_begin_and_end_under_load(stack: TestStack) -> None:
-    _change_under_load(stack, rounds=3)
+    _change_under_load(stack, rounds=2)
 
 
 @pytest.mark.long

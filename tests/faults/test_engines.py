@@ -87,6 +87,7 @@ def test_workers_start_and_share_while_an_engine_is_down(stormy: Scene, engine: 
     second.assert_running()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_http_answers_503_while_kafka_is_away_and_loses_nothing(stormy: Scene) -> None:
     stormy.worker("metering")
@@ -100,3 +101,19 @@ def test_http_answers_503_while_kafka_is_away_and_loses_nothing(stormy: Scene) -
         sent = sender.sent
         stormy.wait("the API takes events again", lambda: sender.sent > sent)
     stormy.assert_exact(sender.acked)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_worker_that_is_frozen_wakes_up_as_a_stranger(stormy: Scene) -> None:
+    """Longer than its session: another one takes its partitions, and the sleeper's last block is not written twice."""
+    sleeper = stormy.worker("metering", "metering-1", WORKER__BLOCK_MAX_RECORDS="300")
+    other = stormy.worker("metering", "metering-2", WORKER__BLOCK_MAX_RECORDS="300")
+    with stormy.kafka_load(seed=204) as load:
+        for pause_s in (3, 12):
+            stormy.wait_counted(500)
+            sleeper.freeze()
+            time.sleep(pause_s)
+            sleeper.thaw()
+    stormy.assert_exact(load.sender.acked, timeout_s=120)
+    other.assert_running()

@@ -62,6 +62,7 @@ def _with_headers(scene: Scene, organization: bytes) -> Sending:
     return Sending(good.partition, good.key, good.value, (("organization", organization),))
 
 
+@pytest.mark.long
 def test_bad_bodies_slow_their_neighbours_down_only_so_much(calm: Scene) -> None:
     """Half of all records unusable, or conflicts with events long ago: a minute's load is counted within seconds."""
     calm.worker()
@@ -168,6 +169,7 @@ def test_out_of_order_and_late_events_count_in_their_own_minute(calm: Scene) -> 
     assert found.outcomes()[Outcome.COUNTED] == 270
 
 
+@pytest.mark.long
 def test_bad_input_over_http_is_refused_event_by_event(calm: Scene) -> None:
     calm.worker()
     calm.api()

@@ -42,6 +42,7 @@ def test_a_rebuild_gives_the_same_rows(calm: Scene) -> None:
     assert worker.terminate() == 0
 
 
+@pytest.mark.long
 def test_a_rebuild_mends_what_was_damaged(calm: Scene) -> None:
     calm.worker(WORKER__BLOCK_MAX_RECORDS="300")
     acked = calm.send(611, 4_000).acked
@@ -76,7 +77,7 @@ def test_a_rebuild_under_load_loses_nothing_and_mixes_nothing_up(calm: Scene) ->
         worker.assert_running()
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(12, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [1, pytest.param(12, marks=pytest.mark.long)])
 def test_a_rebuild_that_is_killed_has_changed_nothing(calm: Scene, kills: int) -> None:
     calm.worker()
     before = calm.send(631, 4_000).acked
@@ -96,6 +97,7 @@ def test_a_rebuild_that_is_killed_has_changed_nothing(calm: Scene, kills: int) -
     calm.assert_exact(before, load.sender.acked)
 
 
+@pytest.mark.long
 def test_a_rebuild_waits_for_the_one_before(calm: Scene) -> None:
     calm.worker()
     acked = calm.send(641, 4_000).acked
@@ -107,6 +109,7 @@ def test_a_rebuild_waits_for_the_one_before(calm: Scene) -> None:
     calm.assert_exact(acked)
 
 
+@pytest.mark.long
 def test_totals_of_another_log_are_not_thrown_away(calm: Scene) -> None:
     calm.worker()
     acked = calm.send(651, 500).acked

@@ -50,7 +50,7 @@ def _counted_before(made: Scene) -> None:
     made.children.clear()
 
 
-@pytest.mark.parametrize("kind", ["metering", "warehouse"])
+@pytest.mark.parametrize("kind", ["metering", pytest.param("warehouse", marks=pytest.mark.long)])
 def test_a_topic_that_was_made_anew(calm: Scene, kind: str) -> None:
     _counted_before(calm)
     _delete_topic(calm)
@@ -64,12 +64,10 @@ def test_a_topic_that_does_not_exist(calm: Scene) -> None:
 
 
 def test_another_partition_count(calm: Scene) -> None:
-    _counted_before(calm)
     _assert_refused(calm.worker(KAFKA__PARTITIONS="8"), "has 4 partitions", "says 8", "set it to 4")
 
 
 def test_stamps_of_producers(calm: Scene) -> None:
-    _counted_before(calm)
     _configure(calm, "message.timestamp.type", "CreateTime")
     _assert_refused(calm.worker(), "CreateTime", "set message.timestamp.type=LogAppendTime")
 
@@ -102,7 +100,7 @@ def test_another_cluster(calm: Scene, mortal_stack: TestStack) -> None:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("kind", ["metering", "warehouse"])
+@pytest.mark.parametrize("kind", ["metering", pytest.param("warehouse", marks=pytest.mark.long)])
 def test_a_log_that_lost_its_end(mortal_stack: TestStack, kind: str) -> None:
     """Kafka comes back on an older copy of its disk."""
     with scene(mortal_stack) as made:

@@ -20,7 +20,7 @@ def _index_dir(made: Scene) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("kept", ["index kept", "index deleted"])
+@pytest.mark.parametrize("kept", ["index deleted", pytest.param("index kept", marks=pytest.mark.long)])
 def test_the_whole_log_into_empty_tables(calm: Scene, kept: str) -> None:
     worker = calm.worker(WORKER__BLOCK_MAX_RECORDS="300")
     acked = calm.send(701, 8_000).acked
@@ -66,6 +66,7 @@ def test_an_index_that_is_gone_or_behind_is_filled_from_the_log(calm: Scene) -> 
     calm.assert_exact(sender.acked)
 
 
+@pytest.mark.long
 def test_an_index_of_another_cluster_is_not_believed(calm: Scene, stack: TestStack) -> None:
     worker = calm.worker()
     acked = calm.send(721, 3_000).acked
@@ -86,6 +87,7 @@ def test_an_index_of_another_cluster_is_not_believed(calm: Scene, stack: TestSta
     calm.assert_exact(acked)
 
 
+@pytest.mark.long
 def test_clickhouse_is_rebuilt_from_the_log(calm: Scene) -> None:
     calm.worker("metering")
     warehouse = calm.worker("warehouse", WORKER__LOAD_WAIT_S="0.2")
