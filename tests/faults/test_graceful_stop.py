@@ -22,10 +22,12 @@ def test_a_worker_that_is_asked_to_stop_finishes_its_block(calm: Scene, stops: i
                 child.wait_for_log("partitions assigned")
             calm.wait_counted(200)
             for child in (worker, warehouse):
+                # A broker that never had a group makes aiokafka complain at the start; the stop is what counts here.
+                told_before = len(child.log())
                 began = time.monotonic()
                 assert child.terminate() == 0, child.tail()
                 assert time.monotonic() - began < 8
-                assert '"level": "error"' not in child.log(), child.tail()
+                assert '"level": "error"' not in child.log()[told_before:], child.tail()
             worker.start()
             # All that was decided is on disk, too: nothing has to catch up.
             worker.wait_for_log("partitions assigned")
