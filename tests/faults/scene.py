@@ -172,7 +172,10 @@ class Scene:
 
     def empty_derived_tables(self) -> None:
         """Empty in Postgres all that a replay fills, while no worker runs."""
-        self.sql("truncate usage_series, usage_buckets, usage_values, stream_positions, stream_blocks, dead_letters")
+        self.sql(
+            "truncate usage_series, usage_buckets, usage_values, stream_positions, stream_blocks, dead_letters,"
+            " warehouse_loads"
+        )
 
     def wait(self, what: str, condition: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
         """Poll; fails with `what` and the children's logs."""
