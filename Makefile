@@ -35,10 +35,11 @@ faults: $(READY) ## The long fault tests: kills, restarts and floods under load,
 	@$(BIN)/pytest -m "faults" --timeout=3600
 
 # The stamp is newer than the lock once everything in it is installed, so that this costs nothing the second time.
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock requirements.contract.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(UV)'
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements.contract.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	@touch $@
