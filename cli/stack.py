@@ -32,10 +32,11 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return once everything is ready.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the data of a stopped stack and begin anew.")] = False,
 ) -> None:
-    """Start Kafka, Postgres, ClickHouse, the API and the workers, whatever does not run yet.
+    """Start Kafka, Postgres, ClickHouse, a Stripe simulator, the API and the workers, whatever does not run yet.
 
     Without --detach it stays in the foreground: Ctrl-C stops everything. A part whose URL is set in the environment
-    (METERSTREAM_KAFKA__BOOTSTRAP_SERVERS, …_POSTGRES__URL, …_CLICKHOUSE__URL) is used as it is.
+    (METERSTREAM_KAFKA__BOOTSTRAP_SERVERS, …_POSTGRES__URL, …_CLICKHOUSE__URL) is used as it is, and so is Stripe
+    itself where METERSTREAM_STRIPE__API_KEY is set.
     """
     console = Console(highlight=False)
     with shown_failures(), _terminating_like_ctrl_c():
@@ -83,7 +84,9 @@ def status(as_json: AsJson = False) -> None:
     elif embedded is None:
         Console().print("There is no embedded stack here yet: `meterstream up` makes one.")
     else:
-        _print_parts(Console(highlight=False), parts)
+        console = Console(highlight=False)
+        _print_parts(console, parts)
+        _print_simulator(console, embedded.stack)
     raise typer.Exit(0 if healthy else 1)
 
 
@@ -151,6 +154,14 @@ def _print_parts(console: Console, parts: list[dict[str, Any]]) -> None:
             health = "[yellow]not ready[/yellow]"
         table.add_row(part["name"], health, pid, part["url"])
     console.print(table, soft_wrap=True)
+
+
+def _print_simulator(console: Console, stack: Stack) -> None:
+    """Print how a program of the reader's own reaches the simulator; our commands find it by themselves."""
+    variables = [f"{name}={value}" for name, value in stack.simulator_environment().items()]
+    if variables:
+        console.print("\nThe Stripe simulator, from elsewhere (its key opens nothing else):")
+        console.print("  " + " ".join(variables), soft_wrap=True)
 
 
 def _embedded(settings: Settings) -> EmbeddedStack | None:

@@ -6,10 +6,10 @@ import secrets
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from devstack import clickhouse, kafka, postgres
+from devstack import clickhouse, kafka, postgres, stripe
 from devstack.ports import LOOPBACK, free_port
 from devstack.service import SERVICES
-from devstack.state import PartState, Secrets, Stack
+from devstack.state import PartState, Secrets, Stack, stripe_is_set
 from runtime.settings import Settings
 
 _USUAL_PORTS = {
@@ -17,6 +17,7 @@ _USUAL_PORTS = {
     "kafka-controller": 9093,
     "postgres": postgres.USUAL_PORT,
     "clickhouse": clickhouse.USUAL_PORT,
+    stripe.NAME: stripe.USUAL_PORT,
     **{spec.name: spec.usual_port for spec in SERVICES},
 }
 
@@ -33,6 +34,8 @@ def stack_for(settings: Settings, before: Stack | None, *, usual_ports: bool = T
         clickhouse_password=secrets.token_urlsafe(24),
         dashboards_password=secrets.token_urlsafe(24),
     )
+    if passwords.stripe_api_key is None:  # a new stack, or one from before there was a simulator
+        passwords = passwords.model_copy(update={"stripe_api_key": f"sk_test_{secrets.token_hex(24)}"})
     return _describe(settings, state_dir, ports, passwords)
 
 
@@ -58,6 +61,8 @@ def _describe(settings: Settings, state_dir: Path, ports: dict[str, int], passwo
         else postgres.connection_url(ports["postgres"], passwords.postgres_password)
     )
     clickhouse_url = settings.clickhouse.url if clickhouse_set else f"http://{LOOPBACK}:{ports['clickhouse']}"
+    stripe_url = settings.stripe.api_base or "https://api.stripe.com"
+    simulator_url = None if stripe_is_set(settings) else f"http://{LOOPBACK}:{ports[stripe.NAME]}"
     set_password = settings.clickhouse.password.get_secret_value() if settings.clickhouse.password else None
     return Stack(
         state_dir=state_dir,
@@ -66,10 +71,14 @@ def _describe(settings: Settings, state_dir: Path, ports: dict[str, int], passwo
         clickhouse_url=clickhouse_url,
         clickhouse_user=settings.clickhouse.user if clickhouse_set else clickhouse.USER,
         clickhouse_password=set_password if clickhouse_set else passwords.clickhouse_password,
+        stripe_api_base=simulator_url,
         parts=(
             PartState(name="kafka", url=kafka_url, external=kafka_set),
             PartState(name="postgres", url=_without_password(postgres_url), external=postgres_set),
             PartState(name="clickhouse", url=_without_password(clickhouse_url), external=clickhouse_set),
+            PartState(name=stripe.NAME, url=simulator_url)
+            if simulator_url
+            else PartState(name="stripe", url=_without_password(stripe_url), external=True),
             *(PartState(name=spec.name, url=f"http://{LOOPBACK}:{ports[spec.name]}") for spec in SERVICES),
         ),
         ports=ports,

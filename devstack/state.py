@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from runtime.errors import RefusedToStart
-from runtime.settings import Settings
+from runtime.settings import Settings, StripeSettings
 
 _FILE = "stack.json"
 Group = TypeVar("Group", bound=BaseModel)
@@ -34,6 +34,8 @@ class Secrets(BaseModel):
     postgres_password: str
     clickhouse_password: str
     dashboards_password: str
+    stripe_api_key: str | None = None
+    """The simulator's."""
 
 
 class Stack(BaseModel):
@@ -47,6 +49,8 @@ class Stack(BaseModel):
     clickhouse_url: str
     clickhouse_user: str
     clickhouse_password: str | None
+    stripe_api_base: str | None = None
+    """The simulator; None where Stripe itself is set in the environment: its key is never written here."""
     parts: tuple[PartState, ...] = ()
     ports: dict[str, int] = Field(default_factory=dict)
     secrets: Secrets | None = None
@@ -59,6 +63,7 @@ class Stack(BaseModel):
             clickhouse["password"] = SecretStr(self.clickhouse_password)
         return configured.model_copy(
             update={
+                "stripe": self._stripe(configured),
                 "state_dir": self.state_dir,
                 "kafka": _fill(configured.kafka, bootstrap_servers=self.kafka_bootstrap_servers),
                 "postgres": _fill(configured.postgres, url=SecretStr(self.postgres_url)),
@@ -76,7 +81,28 @@ class Stack(BaseModel):
         }
         if self.clickhouse_password is not None:
             found["METERSTREAM_CLICKHOUSE__PASSWORD"] = self.clickhouse_password
-        return found
+        return found | self.simulator_environment()
+
+    def simulator_environment(self) -> dict[str, str]:
+        """Return the variables that point a program to the Stripe simulator; none where there is no simulator."""
+        if self.stripe_api_base is None or self.secrets is None or self.secrets.stripe_api_key is None:
+            return {}
+        return {
+            "METERSTREAM_STRIPE__API_BASE": self.stripe_api_base,
+            "METERSTREAM_STRIPE__API_KEY": self.secrets.stripe_api_key,
+        }
+
+    def _stripe(self, configured: Settings) -> StripeSettings:
+        """Key and address come from one place, so that no key goes to somebody else's address."""
+        simulator = self.simulator_environment()
+        if stripe_is_set(configured) or not simulator:
+            return configured.stripe
+        return configured.stripe.model_copy(
+            update={
+                "api_base": simulator["METERSTREAM_STRIPE__API_BASE"],
+                "api_key": SecretStr(simulator["METERSTREAM_STRIPE__API_KEY"]),
+            }
+        )
 
     def save(self) -> None:
         """Write the file so that nobody else can read it."""
@@ -91,6 +117,11 @@ class Stack(BaseModel):
 def _fill(group: Group, **values: Any) -> Group:
     """Return the settings group with `values` where the environment says nothing."""
     return group.model_copy(update={key: value for key, value in values.items() if key not in group.model_fields_set})
+
+
+def stripe_is_set(settings: Settings) -> bool:
+    """Tell whether Stripe, or something that the operator runs in its place, is set in the environment."""
+    return settings.stripe.api_key is not None or settings.stripe.api_base is not None
 
 
 def find_stack(state_dir: Path) -> Stack | None:

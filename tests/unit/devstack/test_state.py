@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import socket
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from devstack.plan import stack_for
 from devstack.ports import free_port
 from devstack.state import find_stack
+from devstack.up import EmbeddedStack
 from runtime.errors import RefusedToStart
 from runtime.settings import Settings
 
@@ -18,8 +21,8 @@ pytestmark = pytest.mark.unit
 
 @pytest.fixture(autouse=True)
 def own_state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("KAFKA__BOOTSTRAP_SERVERS", "POSTGRES__URL", "CLICKHOUSE__URL", "CLICKHOUSE__PASSWORD", "API__PORT"):
-        monkeypatch.delenv(f"METERSTREAM_{name}", raising=False)
+    for name in [name for name in os.environ if name.startswith("METERSTREAM_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("METERSTREAM_STATE_DIR", str(tmp_path))
 
 
@@ -54,6 +57,40 @@ def test_a_url_replaces_the_part(monkeypatch: pytest.MonkeyPatch) -> None:
     assert part.url == "postgresql://db.example:5433/usage"
     assert stack.postgres_url == "postgresql://me:hidden@db.example:5433/usage"
     assert [part.name for part in stack.parts if part.external] == ["postgres"]
+
+
+def test_the_simulator_stands_in_until_stripe_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = stack_for(Settings(), None, usual_ports=False)
+    assert [part.name for part in EmbeddedStack(stack).simulators] == ["stripe-simulator"]
+    stripe = stack.settings().stripe
+    assert stripe.api_base == f"http://127.0.0.1:{stack.ports['stripe-simulator']}"
+    assert stripe.api_key is not None
+    assert stack.environment()["METERSTREAM_STRIPE__API_KEY"] == stripe.api_key.get_secret_value()
+
+    monkeypatch.setenv("METERSTREAM_STRIPE__API_KEY", "sk_live_real")
+    # Of a stack that runs with the simulator: the real key must not go there.
+    assert stack.settings().stripe.api_base is None
+    real = stack_for(Settings(), stack, usual_ports=False)
+    assert EmbeddedStack(real).simulators == []
+    assert [part.name for part in real.parts if part.external] == ["stripe"]
+    assert not [name for name in real.environment() if "STRIPE" in name]
+    real.save()
+    assert "sk_live_real" not in (tmp_path / "stack.json").read_text()
+
+
+def test_a_stack_from_before_the_simulator_gets_one(tmp_path: Path) -> None:
+    stack = stack_for(Settings(), None, usual_ports=False)
+    assert stack.secrets is not None
+    older = stack.model_dump(mode="json", exclude={"stripe_api_base": True, "secrets": {"stripe_api_key"}})
+    del older["ports"]["stripe-simulator"]
+    (tmp_path / "stack.json").write_text(json.dumps(older))
+    before = find_stack(tmp_path)
+    assert before is not None
+    assert EmbeddedStack(before).simulators == []
+    after = stack_for(Settings(), before, usual_ports=False)
+    assert after.secrets is not None
+    assert after.secrets.postgres_password == stack.secrets.postgres_password
+    assert len(EmbeddedStack(after).simulators) == 1
 
 
 def test_ports_and_passwords_stay_and_a_taken_port_moves() -> None:
