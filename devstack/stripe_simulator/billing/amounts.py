@@ -1,0 +1,80 @@
+"""What a quantity of a price costs: exact decimals, one rounding a line.
+
+docs.stripe.com/products-prices/pricing-models and docs.stripe.com/subscriptions/pricing-models/tiered-pricing.
+Stripe may show a graduated price as one line a tier; here it is one line a price, as for every other scheme.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import ROUND_HALF_UP, Context, Decimal
+from fractions import Fraction
+
+from devstack.stripe_simulator.failures import Obj
+
+_EXACT = Context(prec=60)
+
+
+def rounded(amount: Decimal | Fraction) -> int:
+    """Return the nearest whole minor unit, halves away from zero."""
+    if isinstance(amount, Fraction):
+        size = (2 * abs(amount.numerator) + amount.denominator) // (2 * amount.denominator)
+        return size if amount >= 0 else -size
+    return int(amount.to_integral_value(ROUND_HALF_UP))
+
+
+def amount_of(price: Obj, quantity: int) -> int:
+    """Return what `quantity` units cost, in minor units."""
+    return rounded(_exact(price, quantity))
+
+
+def prorated(amount: int, start: int, end: int, at: int) -> int:
+    """Return the part of an amount that belongs to [at, end) of its period [start, end), to the second."""
+    return rounded(Fraction(amount * (end - at), end - start))
+
+
+def average_unit_amount(price: Obj, quantity: int) -> Decimal:
+    """Return what invoice lines give as `unit_amount_decimal`: the price's own, or the average of its tiers."""
+    if price["billing_scheme"] == "per_unit":
+        return Decimal(price["unit_amount_decimal"])
+    if not quantity:
+        return Decimal(0)
+    return _EXACT.divide(_exact(price, quantity), Decimal(quantity)).quantize(Decimal("1e-12"))
+
+
+def _exact(price: Obj, quantity: int) -> Decimal:
+    if price["billing_scheme"] == "per_unit":
+        return _EXACT.multiply(Decimal(price["unit_amount_decimal"]), Decimal(_packages(price, quantity)))
+    price_of = _graduated if price["tiers_mode"] == "graduated" else _volume
+    return price_of(price["tiers"], quantity)
+
+
+def _packages(price: Obj, quantity: int) -> int:
+    """Return the quantity after `transform_quantity`: divided, rounded up or down."""
+    transform = price["transform_quantity"]
+    if transform is None:
+        return quantity
+    size: int = transform["divide_by"]
+    return -(-quantity // size) if transform["round"] == "up" else quantity // size
+
+
+def _graduated(tiers: Sequence[Obj], quantity: int) -> Decimal:
+    """Charge each unit in its own tier. "Stripe always bills the first flat rate tier when quantity=0"."""
+    total, below = Decimal(0), 0
+    for number, tier in enumerate(tiers):
+        upper = quantity if tier["up_to"] is None else min(quantity, tier["up_to"])
+        if upper <= below and number:
+            break
+        total += _tier(tier, upper - below)
+        below = upper
+    return total
+
+
+def _volume(tiers: Sequence[Obj], quantity: int) -> Decimal:
+    """Charge every unit in the tier that the whole quantity reaches."""
+    return _tier(next(tier for tier in tiers if tier["up_to"] is None or quantity <= tier["up_to"]), quantity)
+
+
+def _tier(tier: Obj, quantity: int) -> Decimal:
+    unit, flat = Decimal(tier["unit_amount_decimal"] or 0), Decimal(tier["flat_amount_decimal"] or 0)
+    return _EXACT.multiply(unit, Decimal(quantity)) + flat
