@@ -100,9 +100,9 @@ def _thin_event_problems(event: dict[str, Any]) -> list[str]:
     data_schema = DATA_OF_THIN_EVENTS.get(str(event.get("type")))
     if data_schema is None:
         return [*problems, f"event.type: {event.get('type')!r} is no thin event that we know"]
-    if "related_object" not in event and event["type"] not in THIN_EVENTS_WITHOUT_OBJECT:
+    if event.get("related_object") is None and event["type"] not in THIN_EVENTS_WITHOUT_OBJECT:
         problems.append("event.related_object: missing")
-    if "data" in event:  # a notification carries none; the event fetched from /v2/core/events does
+    if event.get("data") is not None:  # a notification carries none; the event fetched from /v2/core/events does
         problems += _walk().problems(event["data"], data_schema, "event.data")
     return problems
 
@@ -216,6 +216,10 @@ def _overlay(document: dict[str, Any]) -> None:
     preview = _form_properties(document, "/v1/invoices/create_preview")["subscription_details"]["properties"]
     preview["billing_cycle_anchor"] = {"type": "object", "required": ["type"], "properties": choice}
     _form_properties(document, "/v1/webhook_endpoints")["api_version"]["enum"].append(OUR_VERSION)
+    # Schemas of v2 do not say what may be null; Stripe's reference does: https://docs.stripe.com/api/v2/core/events/object
+    thin_event = document["components"]["schemas"]["v2.core.event"]
+    for name in thin_event["properties"].keys() - set(thin_event["required"]):
+        thin_event["properties"][name]["nullable"] = True
 
 
 def _form_properties(document: dict[str, Any], path: str) -> dict[str, Any]:

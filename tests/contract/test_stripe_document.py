@@ -268,6 +268,7 @@ def test_thin_events_are_judged_with_and_without_their_data() -> None:
     assert check_event({**notification, "data": {"reason": {}}}) != []
     assert check_event({**notification, "type": "v1.billing.meter.renamed"}) != []
     assert check_event({**notification, "created": 1_790_000_000}) != []
+    assert check_event({**notification, "context": None, "reason": None, "data": None}) == []
     orphan = {key: value for key, value in notification.items() if key != "related_object"}
     assert check_event(orphan) == ["event.related_object: missing"]
     assert check_event({**orphan, "type": "v1.billing.meter.no_meter_found"}) == []
