@@ -113,8 +113,14 @@ class World:
         """Forget an object; who asks for it gets resource_missing."""
         self._remember(obj["object"], obj["id"])
         del self._kinds[obj["object"]][obj["id"]]
+        if not obj["object"].startswith("_"):
+            self.insert({"id": obj["id"], "object": f"_deleted.{obj['object']}"})
         if event is not None:
             self.emit(event, obj)
+
+    def is_deleted(self, kind: str, identifier: str) -> bool:
+        """Say whether there was such an object: Stripe remembers it."""
+        return identifier in self._kinds.get(f"_deleted.{kind}", {})
 
     def emit(self, event: str, obj: Obj, previous: Obj | None = None) -> None:
         """Write a snapshot event, and what must be delivered."""
@@ -140,14 +146,14 @@ class World:
         record: Obj = {
             "id": self.new_id("evt_test"),
             "object": "v2.core.event",
-            "context": None,
             "created": iso_time(self.now(related)),
-            "data": deepcopy(data or {}),
             "livemode": False,
-            "reason": None,
-            "related_object": related and {"id": related["id"], "type": related["object"], "url": url_of(related)},
             "type": event,
         }
+        if data is not None:
+            record["data"] = deepcopy(data)
+        if related is not None:
+            record["related_object"] = {"id": related["id"], "type": related["object"], "url": url_of(related)}
         if self._cause.request_id is not None:
             request = {"id": self._cause.request_id, "idempotency_key": self._cause.idempotency_key or ""}
             record["reason"] = {"type": "request", "request": request}
