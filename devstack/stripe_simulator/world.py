@@ -90,6 +90,10 @@ class World:
         except KeyError:
             raise resource_missing(kind, identifier, param) from None
 
+    def known(self, kind: str, identifier: str | None) -> Obj | None:
+        """Return an object, or None where there is none."""
+        return self._kinds.get(kind, {}).get(identifier) if identifier is not None else None
+
     def find(self, kind: str, **equal: Any) -> list[Obj]:
         """Return the objects of a kind whose fields are as said, newest first."""
         objects = self._kinds.get(kind, {}).values()
@@ -177,6 +181,16 @@ class World:
         finally:
             self._undo()
             self._in_call, self._cause = False, Cause()
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Undo at its end all that the block did: a preview is the real thing, taken back."""
+        before, self._before = self._before, {}
+        try:
+            yield
+        finally:
+            self._undo()
+            self._before = before
 
     def kinds(self) -> list[str]:
         """Return the kinds of which objects exist."""
