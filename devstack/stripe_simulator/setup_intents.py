@@ -119,10 +119,7 @@ def authenticate(world: World, intent: Obj, *, passed: bool) -> Obj:
         raise _unexpected_state(intent, "authenticate")
     method = world.get("payment_method", intent["payment_method"], "payment_method")
     if not passed:
-        message = (
-            "We are unable to authenticate your payment method. Please choose a different payment method and try again."
-        )
-        return _fail(world, intent, method, message, "setup_intent_authentication_failure", None)
+        return _fail(world, intent, method, _NOT_AUTHENTICATED)
     world.update(method, {"_authenticated": "set_up"})
     return _succeed(world, intent, method)
 

@@ -23,6 +23,8 @@ from devstack.stripe_simulator.storage import Storage
 
 API_VERSION = "2026-10-28.endive"
 _ALPHABET = string.ascii_letters + string.digits
+# A deleted one of these still answers for itself where it is referred to.
+_REMEMBERED = ("customer", "product", "coupon")
 _CLOCK = "test_helpers.test_clock"
 
 
@@ -117,7 +119,7 @@ class World:
         """Forget an object; who asks for it gets resource_missing."""
         self._remember(obj["object"], obj["id"])
         del self._kinds[obj["object"]][obj["id"]]
-        if not obj["object"].startswith("_"):
+        if obj["object"] in _REMEMBERED:
             self.insert({"id": obj["id"], "object": f"_deleted.{obj['object']}"})
         if event is not None:
             self.emit(event, obj)
@@ -141,6 +143,7 @@ class World:
             "pending_webhooks": 0,
             "request": {"id": self._cause.request_id, "idempotency_key": self._cause.idempotency_key},
             "type": event,
+            "_written": self.clock.now(),
         }
         self.insert(record)
         self._queue(record, "snapshot")
@@ -153,6 +156,7 @@ class World:
             "created": iso_time(self.now(related)),
             "livemode": False,
             "type": event,
+            "_written": self.clock.now(),
         }
         if data is not None:
             record["data"] = deepcopy(data)
@@ -258,9 +262,11 @@ class World:
 
 
 def public(value: Any) -> Any:
-    """Return what may be sent: without the keys that begin with "_", on every level."""
+    """Return what may be sent: without the keys that begin with "_", on every level but in people's metadata."""
     if isinstance(value, dict):
-        return {key: public(item) for key, item in value.items() if not key.startswith("_")}
+        return {
+            key: item if key == "metadata" else public(item) for key, item in value.items() if not key.startswith("_")
+        }
     if isinstance(value, list):
         return [public(item) for item in value]
     return value
