@@ -12,7 +12,8 @@ MeterstreamError
 ├── NotFoundError              no such thing, or it belongs to another tenant
 ├── ConflictError              the state has moved, or the name is taken
 ├── BusinessLogicError         understood, and refused by a rule
-│   └── InvalidStateTransition
+│   ├── InvalidStateTransition
+│   └── PaymentFailed          the card or the bank said no, or asks for the customer
 ├── RateLimited                later
 ├── PayloadTooLarge            less at once
 ├── Unavailable                a store does not answer; transient: repeat
@@ -20,6 +21,7 @@ MeterstreamError
 ├── RefusedToStart             a precondition of exactness does not hold; says the way out
 └── InternalError              ours
     ├── DatabaseError
+    ├── StripeAPIError         Stripe refuses what we sent, or who we are
     └── UnexpectedError
 
 Drivers' errors are translated in `sinks/<store>` with `from exc`. HTTP numbers are decided in `api/errors.py`.
@@ -118,6 +120,12 @@ class InvalidStateTransition(BusinessLogicError):
     code = "INVALID_STATE_TRANSITION"
 
 
+class PaymentFailed(BusinessLogicError):
+    """No money moved; `details.decline_code` says why, where the bank does."""
+
+    code = "PAYMENT_FAILED"
+
+
 class RateLimited(MeterstreamError):
     """Too much at once; `details.retry_after_s` says when to come back."""
 
@@ -154,6 +162,12 @@ class DatabaseError(InternalError):
     """A store refused a statement that we wrote."""
 
     code = "DATABASE_ERROR"
+
+
+class StripeAPIError(InternalError):
+    """Stripe refused a call of ours for a reason that the caller cannot mend, or answered nonsense."""
+
+    code = "STRIPE_API_ERROR"
 
 
 class UnexpectedError(InternalError):

@@ -6,14 +6,19 @@ Callers are handed the group that they need, never the whole.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _split_at_commas(value: Any) -> Any:
+    """Read `a,b` as people write it in an environment file; lists pass."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 class KafkaSettings(_Group):
@@ -87,7 +92,7 @@ class WorkerSettings(_Group):
     block_max_records: int = Field(default=50_000, ge=1)
     block_wait_s: float = Field(default=0.1, gt=0, description="How long the broker may gather records for a block.")
     fetch_min_bytes: int = Field(default=4_000_000, ge=1, description="With this much the broker does not wait.")
-    fetch_max_bytes: int = Field(default=16_000_000, ge=100_000, description="Of all partitions in one answer.")
+    fetch_max_bytes: int = Field(default=8_000_000, ge=100_000, description="Of all partitions in one answer.")
     fetch_partition_bytes: int = Field(default=4_000_000, ge=100_000, description="Of one partition in one answer.")
     threads: int = Field(default=3, ge=1, le=64, description="Blocks in hand at once.")
     load_max_records: int = Field(default=200_000, ge=1)
@@ -101,10 +106,36 @@ class WorkerSettings(_Group):
     index_dir: Path | None = Field(default=None, description="First-seen index; `<state_dir>/first_seen` if unset.")
 
 
+class StripeSettings(_Group):
+    """How to reach Stripe, and how hard to try. Without a key nothing is sold."""
+
+    api_key: SecretStr | None = None
+    api_base: str | None = Field(default=None, description="A simulator or a proxy; Stripe itself if unset.")
+    webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_at_commas)] = Field(
+        default=(), description="Separated by commas; several while one replaces the other."
+    )
+    timeout_s: float = Field(default=30.0, gt=0, description="Of one try.")
+    max_requests_per_s: int | None = Field(
+        default=None, ge=1, description="Of this process; Stripe's own limits if unset: 100 live, 25 in a sandbox."
+    )
+    max_tries: int = Field(default=8, ge=1)
+    give_up_s: float = Field(default=60.0, gt=0, description="No try of a call begins later than this.")
+    breaker_failures: int = Field(
+        default=10, ge=1, description="After so many failures of the service in a row it is left alone for a while."
+    )
+    breaker_open_s: float = Field(default=15.0, gt=0)
+
+
 class Settings(BaseSettings):
     """Everything, read once in a composition root."""
 
-    model_config = SettingsConfigDict(env_prefix="METERSTREAM_", env_nested_delimiter="__", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="METERSTREAM_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,  # a refused value may be a secret
+    )
 
     state_dir: Path = Path(".meterstream")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -114,3 +145,4 @@ class Settings(BaseSettings):
     clickhouse: ClickhouseSettings = ClickhouseSettings()
     api: ApiSettings = ApiSettings()
     worker: WorkerSettings = WorkerSettings()
+    stripe: StripeSettings = StripeSettings()
