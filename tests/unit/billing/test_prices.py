@@ -129,11 +129,7 @@ def test_three_years_are_the_longest_cycle(interval: Interval, most: int) -> Non
 
 
 def test_prices_with_the_same_terms_are_equal() -> None:
-    terms = {
-        "slug": "a",
-        "kind": GRADUATED,
-        "cycle": MONTHLY,
-        "rates": {"usd": Rate(tiers=(Tier(None, Decimal("1.0")),))},
-    }
-    other = terms | {"rates": {"usd": Rate(tiers=(Tier(None, Decimal(1)),))}}
-    assert Price(**terms) == Price(**other)  # type: ignore[arg-type]
+    one, same, more = (price(GRADUATED, (Tier(None, Decimal(text)),)) for text in ("1.0", "1", "1.01"))
+    assert one == same
+    assert hash(one) == hash(same)
+    assert one != more
