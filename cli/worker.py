@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
+import platform
 import signal
 import sys
 from enum import StrEnum
@@ -19,6 +21,7 @@ from runtime.settings import Settings
 
 log = get_logger(__name__)
 _FAILED, _REFUSED = 1, 3
+_M_ARENA_MAX = -8  # of glibc's malloc.h
 
 
 class WorkerName(StrEnum):
@@ -59,9 +62,19 @@ def worker(
         raise typer.Exit(_FAILED) from exc
 
 
+def _give_memory_back() -> None:
+    """Keep freed memory with nobody: Arrow's own allocator and an arena a thread held on to 110 of 560 MB."""
+    import pyarrow
+
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+
+
 async def _run(name: WorkerName, settings: Settings) -> None:
     from streams import worker as workers
 
+    _give_memory_back()
     # A batch is tens of thousands of objects that are no garbage: collecting as often as Python does by itself costs
     # 2.5 of a worker's 8.5 µs an event.
     gc.collect()

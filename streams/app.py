@@ -21,7 +21,7 @@ from streams.transport import BatchTransport, Starts
 log = get_logger(__name__)
 
 # Batches waiting between the fetcher and the agent, all partitions together; more only costs memory.
-_BUFFERED_BATCHES = 4
+_BUFFERED_BATCHES = 1
 
 
 def create_app(

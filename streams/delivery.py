@@ -36,8 +36,10 @@ Work = Callable[[RecordBatch], Awaitable[None]]
 T = TypeVar("T")
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
-# Batches that wait behind the block in hand, a partition; they become its next block together.
+# What waits behind the block in hand, a partition, and becomes its next block: so many batches, fewer once they have
+# so many records, because what waits in all partitions is most of a worker's memory.
 _WAITING_BATCHES = 2
+_WAITING_RECORDS = 10_000
 
 
 async def repeat_transient(work: Callable[[], Awaitable[T]], *, give_up_s: float, telemetry: Telemetry) -> T:
@@ -75,10 +77,15 @@ class Lane:
         """Add a batch; waits while enough are waiting. A batch that waits when others are dropped is dropped too."""
         async with self._changed:
             drops = self._drops
-            await self._changed.wait_for(lambda: len(self._waiting) < _WAITING_BATCHES or self._drops != drops)
+            await self._changed.wait_for(lambda: self._has_room or self._drops != drops)
             if self._drops == drops:
                 self._waiting.append(event)
                 self._changed.notify_all()
+
+    @property
+    def _has_room(self) -> bool:
+        waiting = sum(len(event.value) for event in self._waiting)
+        return len(self._waiting) < _WAITING_BATCHES and waiting < _WAITING_RECORDS
 
     async def drop_waiting(self) -> None:
         """Forget what is not in hand: after a rebalance it is read again, here or elsewhere."""
