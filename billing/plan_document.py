@@ -6,22 +6,23 @@ every field.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
-from billing.currencies import read_currency
 from billing.money import read_decimal, read_major, whole_minor
 from billing.periods import Cycle, Interval
 from billing.plans import Feature, Limit, Plan
 from billing.prices import MeteredBy, Price
-from billing.rates import PriceKind, Problem, Rate, Tier
+from billing.rates import WHOLE, PriceKind, Problem, Rate, Tier
 from metering.meters import Aggregation
 from runtime.errors import InvalidInput, SchemaValidation
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 
 def _exact(value: object) -> Decimal:
@@ -94,7 +95,7 @@ class FeatureDocument(_Document):
 
 
 class PlanDocument(_Document):
-    """A plan."""
+    """A plan. Its prices are PriceDocuments, checked one by one so that an error in one does not hide the others'."""
 
     slug: str
     name: str
@@ -104,13 +105,13 @@ class PlanDocument(_Document):
     version: int = 1
     metadata: dict[str, str] = {}
     features: tuple[FeatureDocument, ...] = Field((), strict=False)
-    prices: tuple[PriceDocument, ...] = Field(strict=False)
+    prices: tuple[Any, ...] = Field(strict=False)
 
 
 class PlansDocument(_Document):
-    """The whole document."""
+    """The whole document; its plans are PlanDocuments."""
 
-    plans: tuple[PlanDocument, ...] = Field(strict=False, min_length=1)
+    plans: tuple[Any, ...] = Field(strict=False, min_length=1)
 
 
 def read_plans(document: object) -> tuple[Plan, ...]:
@@ -119,11 +120,12 @@ def read_plans(document: object) -> tuple[Plan, ...]:
     Raises: SchemaValidation, whose `details["problems"]` are all the errors, each `plans[0].prices[1]…: what is wrong`.
     """
     problems: list[Problem] = []
-    shaped = _shaped(document, problems)
-    plans = [_plan(each, f"plans[{index}]", problems) for index, each in enumerate(shaped)]
-    slugs = [plan.slug for plan in shaped]
+    whole = _shaped(PlansDocument, document, "", problems)
+    raw = whole.plans if whole else ()
+    plans = [_plan(each, f"plans[{index}]", problems) for index, each in enumerate(raw)]
+    slugs = [each.get("slug") if isinstance(each, Mapping) else None for each in raw]
     for index, slug in enumerate(slugs):
-        if slug in slugs[:index]:
+        if isinstance(slug, str) and slug in slugs[:index]:
             problems.append((f"plans[{index}].slug", f"{slug} comes twice; write another one"))
     if problems:
         lines = [f"{where}: {text}" if where else text for where, text in problems]
@@ -131,104 +133,114 @@ def read_plans(document: object) -> tuple[Plan, ...]:
     return tuple(plan for plan in plans if plan is not None)
 
 
-def _shaped(document: object, problems: list[Problem]) -> tuple[PlanDocument, ...]:
-    """Check the shape. Plans of a right shape are returned even if others are not, so that all errors are told."""
+def _shaped(model: type[M], value: object, where: str, problems: list[Problem]) -> M | None:
     try:
-        return PlansDocument.model_validate(document).plans
+        return model.model_validate(value)
     except ValidationError as exc:
-        problems.extend(_shape_problems(exc))
-    return ()
+        problems.extend((_path(where, error["loc"]), _shape_text(error)) for error in exc.errors())
+    return None
 
 
-def _shape_problems(exc: ValidationError) -> Iterator[Problem]:
-    for error in exc.errors():
-        text = error["msg"].removeprefix("Value error, ")
-        if error["type"] == "extra_forbidden":
-            text = "is no field of the document; leave it out"
-        elif error["type"] == "missing":
-            text = "is missing; write it"
-        yield _path(error["loc"]), text[0].lower() + text[1:]
+def _shape_text(error: ErrorDetails) -> str:
+    if error["type"] == "extra_forbidden":
+        return "is no field of the document; leave it out"
+    if error["type"] == "missing":
+        return "is missing; write it"
+    text = error["msg"].removeprefix("Value error, ")
+    return text[0].lower() + text[1:]
 
 
-def _path(location: tuple[int | str, ...]) -> str:
-    path = ""
-    for step in location:
-        path += f"[{step}]" if isinstance(step, int) else f".{step}"
-    return path.removeprefix(".")
+def _path(where: str, location: tuple[int | str, ...]) -> str:
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
+    return f"{where}{''.join(steps)}".removeprefix(".")
 
 
-def _plan(document: PlanDocument, where: str, problems: list[Problem]) -> Plan | None:
-    prices = [_price(each, f"{where}.prices[{index}]", problems) for index, each in enumerate(document.prices)]
-    usable = tuple(price for price in prices if price is not None)
-    if document.prices and not usable:
-        return None  # that there are no prices left is no error of its own
-    return _collect(
-        lambda: Plan(
-            slug=document.slug,
-            name=document.name,
-            prices=usable,
-            description=document.description,
-            product=document.product,
-            trial_days=document.trial_days,
-            features=tuple(_feature(each) for each in document.features),
-            metadata=document.metadata,
-            version=document.version,
-        ),
-        where,
-        problems,
-    )
-
-
-def _price(document: PriceDocument, where: str, problems: list[Problem]) -> Price | None:
-    before = len(problems)
-    rates = {}
-    for code, rate in document.currencies.items():
-        inner = f"{where}.currencies.{code}"
-        currency = _collect(lambda code=code: read_currency(code, ""), inner, problems)  # type: ignore[misc]
-        if currency is not None:
-            rates[currency] = _rate(rate, currency, inner, problems)
-    cycle = _collect(lambda: Cycle(document.interval, document.interval_count), where, problems)
-    if cycle is None or len(problems) > before:
+def _plan(value: object, where: str, problems: list[Problem]) -> Plan | None:
+    raw = value.get("prices") if isinstance(value, Mapping) else None
+    raw = raw if isinstance(raw, (list, tuple)) else ()
+    prices = [_price(each, f"{where}.prices[{index}]", problems) for index, each in enumerate(raw)]
+    document = _shaped(PlanDocument, value, where, problems)
+    if document is None:
         return None
-    return _collect(
-        lambda: Price(
-            slug=document.slug,
-            kind=document.kind,
-            cycle=cycle,
-            rates=rates,
-            metered=MeteredBy(document.meter.slug, document.meter.aggregation) if document.meter else None,
-            included_quantity=document.included_quantity,
-            package_size=document.package_size,
-            name=document.name,
-        ),
-        where,
-        problems,
+    usable = tuple(price for price in prices if price is not None)
+    own: list[Problem] = []
+    plan = _collect(lambda: _build_plan(document, usable), where, own)
+    broken = len(usable) < len(prices)  # then what the plan says of its prices is a consequence, with other numbers
+    problems.extend(each for each in own if not (broken and each[0].startswith(f"{where}.prices")))
+    return plan
+
+
+def _build_plan(document: PlanDocument, prices: tuple[Price, ...]) -> Plan:
+    return Plan(
+        slug=document.slug,
+        name=document.name,
+        prices=prices,
+        description=document.description,
+        product=document.product,
+        trial_days=document.trial_days,
+        features=tuple(_feature(each) for each in document.features),
+        metadata=document.metadata,
+        version=document.version,
     )
 
 
-def _rate(document: RateDocument, currency: str, where: str, problems: list[Problem]) -> Rate:
-    def whole(amount: Decimal, field: str) -> int:
-        return _collect(lambda: whole_minor(read_major(amount, currency, field), currency, field), where, problems) or 0
+def _price(value: object, where: str, problems: list[Problem]) -> Price | None:
+    document = _shaped(PriceDocument, value, where, problems)
+    if document is None:
+        return None
+    before = len(problems)
+    rates = {
+        code: _rate(document.kind, rate, code, f"{where}.currencies.{code}", problems)
+        for code, rate in document.currencies.items()
+    }
+    cycle = _collect(lambda: Cycle(document.interval, document.interval_count), where, problems)
+    price = _collect(lambda: _build_price(document, cycle or Cycle(document.interval), rates), where, problems)
+    return price if len(problems) == before else None
+
+
+def _build_price(document: PriceDocument, cycle: Cycle, rates: Mapping[str, Rate]) -> Price:
+    return Price(
+        slug=document.slug,
+        kind=document.kind,
+        cycle=cycle,
+        rates=rates,
+        metered=MeteredBy(document.meter.slug, document.meter.aggregation) if document.meter else None,
+        included_quantity=document.included_quantity,
+        package_size=document.package_size,
+        name=document.name,
+    )
+
+
+def _rate(kind: PriceKind, document: RateDocument, currency: str, where: str, problems: list[Problem]) -> Rate:
+    """Turn major units into minor ones; where these must be whole, a fraction is a problem, said in major units."""
+
+    def minor(amount: Decimal, field: str, *, whole: bool) -> Decimal:
+        exact = read_major(amount, currency, field)
+        if whole and _collect(lambda: whole_minor(exact, currency, field), where, problems) is None:
+            return Decimal(0)
+        return exact
 
     def tier(index: int, each: TierDocument) -> Tier:
-        flat = whole(each.flat_amount, f"tiers[{index}].flat_amount")
-        return Tier(each.up_to, read_major(each.unit_amount, currency, "unit_amount"), flat)
+        flat = minor(each.flat_amount, f"tiers[{index}].flat_amount", whole=True)
+        return Tier(each.up_to, minor(each.unit_amount, "", whole=False), int(flat))
 
+    def bound(amount: Decimal | None, field: str) -> int | None:
+        return None if amount is None else int(minor(amount, field, whole=True))
+
+    amount = document.amount
     return Rate(
-        unit_amount=None if document.amount is None else read_major(document.amount, currency, "amount"),
+        unit_amount=None if amount is None else minor(amount, "amount", whole=kind in WHOLE),
         tiers=tuple(tier(index, each) for index, each in enumerate(document.tiers)),
-        minimum=None if document.minimum is None else whole(document.minimum, "minimum"),
-        maximum=None if document.maximum is None else whole(document.maximum, "maximum"),
+        minimum=bound(document.minimum, "minimum"),
+        maximum=bound(document.maximum, "maximum"),
     )
 
 
 def _feature(document: FeatureDocument) -> Feature:
     limit = document.limit
-    return Feature(
-        document.slug,
-        document.name,
-        None if limit is None else Limit(limit.meter, limit.quantity, limit.mode == "hard"),
-    )
+    if limit is None:
+        return Feature(document.slug, document.name)
+    return Feature(document.slug, document.name, Limit(limit.meter, limit.quantity, limit.mode == "hard"))
 
 
 def _collect(make: Callable[[], T], where: str, problems: list[Problem]) -> T | None:

@@ -29,6 +29,9 @@ class PriceKind(StrEnum):
 
 
 TIERED: Final = frozenset({PriceKind.GRADUATED, PriceKind.VOLUME})
+WHOLE: Final = frozenset({PriceKind.FLAT, PriceKind.PER_SEAT})
+"""Their amount is shown to customers as it is, so it has no fraction of a minor unit."""
+
 BOUNDED: Final = frozenset({PriceKind.PER_SEAT, PriceKind.PER_UNIT, PriceKind.GRADUATED})
 """What may have an included quantity and spend bounds: only these are exactly expressible as graduated tiers at Stripe,
 where `transform_quantity` excludes tiers, and volume tiers may fall with the quantity."""
@@ -94,7 +97,7 @@ def rate_problems(kind: PriceKind, rate: Rate) -> Iterator[Problem]:
     elif rate.unit_amount is None:
         yield "amount", f"is missing; a {kind} price needs one"
     else:
-        yield from _amount_problems("amount", rate.unit_amount, whole=kind in (PriceKind.FLAT, PriceKind.PER_SEAT))
+        yield from _amount_problems("amount", rate.unit_amount, whole=kind in WHOLE)
     yield from _bound_problems(kind, rate)
 
 
@@ -126,13 +129,13 @@ def _amount_problems(field: str, amount: Decimal, *, whole: bool) -> Iterator[Pr
     if not isinstance(exponent, int):
         yield field, f"{amount} is no number; write 0 or more"
     elif amount < 0:
-        yield field, f"{amount} minor units are negative; write 0 or more"
+        yield field, f"{amount:f} minor units are negative; write 0 or more"
     elif amount > MAX_MINOR:
-        yield field, f"{amount} minor units are too many; write at most {MAX_MINOR}"
+        yield field, f"{amount:f} minor units are too many; write at most {MAX_MINOR}"
     elif amount != amount.to_integral_value() and whole:
-        yield field, f"{amount} has a fraction of a minor unit; write whole minor units"
+        yield field, f"{amount:f} has a fraction of a minor unit; write whole minor units"
     elif amount != round(amount, MAX_DECIMALS):
-        yield field, f"{amount} minor units has more than {MAX_DECIMALS} decimals; write at most {MAX_DECIMALS}"
+        yield field, f"{amount:f} minor units have more than {MAX_DECIMALS} decimals; write at most {MAX_DECIMALS}"
 
 
 def _bound_problems(kind: PriceKind, rate: Rate) -> Iterator[Problem]:
