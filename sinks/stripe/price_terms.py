@@ -1,0 +1,125 @@
+"""A price's terms in words, the same from what we intend and from what Stripe holds: equal words are an equal price."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any, TypeAlias, cast
+
+from stripe.params import PriceCreateParams, PriceCreateParamsCurrencyOptions, PriceCreateParamsTier
+
+from billing.money import EXACT, to_major
+from billing.rates import Tier
+from billing.stripe_form import StripeAmounts, StripePrice
+from sinks.stripe.calls import Json
+
+Terms: TypeAlias = dict[str, str]
+"""`period`, `quantity`, `scheme`, and each currency with its amounts."""
+
+
+def intended_terms(price: StripePrice) -> Terms:
+    """Describe a price as a plan wants it."""
+    amounts = {price.currency: price.amounts, **price.currency_options}
+    return {
+        "period": _period(price.interval, price.interval_count),
+        "quantity": f"metered by {price.meter}" if price.meter else price.usage_type,
+        "scheme": _scheme(price.tiers_mode, price.transform_divide_by),
+        "default currency": price.currency,
+        **{currency: _amounts(currency, each) for currency, each in amounts.items()},
+    }
+
+
+def held_terms(price: Json, meter_names: Mapping[str, str]) -> Terms:
+    """Describe a price as Stripe holds it; `meter_names` are the event names of Stripe's meters by id."""
+    recurring = price["recurring"] or {}
+    meter = recurring.get("meter")
+    transform = price["transform_quantity"] or {}
+    options = {price["currency"]: price, **(price.get("currency_options") or {})}
+    return {
+        "period": _period(recurring.get("interval", "once"), recurring.get("interval_count", 1)),
+        "quantity": f"metered by {meter_names.get(meter, meter)}" if meter else recurring.get("usage_type", ""),
+        "scheme": _scheme(price["tiers_mode"], transform.get("divide_by"), transform.get("round", "up")),
+        "default currency": price["currency"],
+        **{currency: _amounts(currency, _held_amounts(each)) for currency, each in options.items()},
+    }
+
+
+def creation_params(price: StripePrice, *, product: str, meter: str | None) -> PriceCreateParams:
+    """Return what creates the price at Stripe; `meter` is Stripe's id."""
+    params: PriceCreateParams = {
+        "currency": price.currency,
+        "product": product,
+        "nickname": price.nickname,
+        "billing_scheme": price.billing_scheme,
+        "recurring": {
+            "interval": cast(Any, price.interval),
+            "interval_count": price.interval_count,
+            "usage_type": price.usage_type,
+        },
+        **cast(Any, _amount_params(price.amounts)),
+    }
+    if meter is not None:
+        params["recurring"]["meter"] = meter
+    if price.tiers_mode is not None:
+        params["tiers_mode"] = price.tiers_mode
+    if price.transform_divide_by is not None:
+        params["transform_quantity"] = {"divide_by": price.transform_divide_by, "round": "up"}
+    if price.currency_options:
+        params["currency_options"] = {
+            currency: cast(PriceCreateParamsCurrencyOptions, _amount_params(amounts))
+            for currency, amounts in price.currency_options.items()
+        }
+    return params
+
+
+def _amount_params(amounts: StripeAmounts) -> dict[str, Any]:
+    if amounts.tiers:
+        return {"tiers": [_tier_params(tier) for tier in amounts.tiers]}
+    return {"unit_amount_decimal": _plain(amounts.unit_amount or Decimal(0))}
+
+
+def _tier_params(tier: Tier) -> PriceCreateParamsTier:
+    params: PriceCreateParamsTier = {
+        "up_to": "inf" if tier.up_to is None else tier.up_to,
+        "unit_amount_decimal": cast(Decimal, _plain(tier.unit_amount)),
+    }
+    if tier.flat_amount:
+        params["flat_amount"] = tier.flat_amount
+    return params
+
+
+def _plain(amount: Decimal) -> str:
+    """Write it without an exponent, as Stripe reads it; the library would write `1E-7`."""
+    return format(amount.normalize(EXACT), "f")
+
+
+def _held_amounts(held: Json) -> StripeAmounts:
+    if held.get("tiers"):
+        return StripeAmounts(tiers=tuple(_held_tier(tier) for tier in held["tiers"]))
+    return StripeAmounts(Decimal(held["unit_amount_decimal"] or 0))
+
+
+def _held_tier(tier: Json) -> Tier:
+    return Tier(tier["up_to"], Decimal(tier["unit_amount_decimal"] or 0), tier["flat_amount"] or 0)
+
+
+def _period(interval: str, count: int) -> str:
+    return interval if count == 1 else f"{count} {interval}s"
+
+
+def _scheme(tiers_mode: str | None, package_size: int | None, rounding: str = "up") -> str:
+    if package_size is not None:
+        return f"packages of {package_size}, rounded {rounding}"
+    return f"{tiers_mode} tiers" if tiers_mode else "per unit"
+
+
+def _amounts(currency: str, amounts: StripeAmounts) -> str:
+    if not amounts.tiers:
+        return to_major(amounts.unit_amount or Decimal(0), currency)
+    return ", ".join(_tiers(currency, amounts.tiers))
+
+
+def _tiers(currency: str, tiers: Iterable[Tier]) -> Iterable[str]:
+    for tier in tiers:
+        flat = f" + {to_major(tier.flat_amount, currency)}" if tier.flat_amount else ""
+        yield f"{'beyond' if tier.up_to is None else f'to {tier.up_to}'}: {to_major(tier.unit_amount, currency)}{flat}"
