@@ -18,6 +18,7 @@ from sinks.stripe.circuit_breaker import CircuitBreaker
 from sinks.stripe.coupons import Coupons
 from sinks.stripe.customers import Customers
 from sinks.stripe.events import Events
+from sinks.stripe.http import HttpClient
 from sinks.stripe.invoices import Invoices
 from sinks.stripe.meter_events import MeterEvents
 from sinks.stripe.meters import Meters
@@ -49,7 +50,7 @@ class StripeGateway:
     def __init__(self, settings: StripeSettings) -> None:
         key = _checked_key(settings)
         _silence_the_library()
-        self._http = stripe.HTTPXClient(timeout=settings.timeout_s)
+        self._http = HttpClient(timeout_s=settings.timeout_s)
         client = stripe.StripeClient(
             key,
             stripe_version=API_VERSION,
@@ -57,9 +58,8 @@ class StripeGateway:
             max_network_retries=0,
             http_client=self._http,
         )
-        live = key.startswith(("sk_live_", "rk_live_"))
         calls = Calls(
-            RateLimit(settings.max_requests_per_s or (_LIVE_PER_S if live else _SANDBOX_PER_S)),
+            RateLimit(allowed_per_s(settings)),
             CircuitBreaker(failures=settings.breaker_failures, open_s=settings.breaker_open_s),
             timeout_s=settings.timeout_s,
             max_tries=settings.max_tries,
@@ -92,7 +92,15 @@ class StripeGateway:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.close_async()  # type: ignore[no-untyped-call]
+        await self._http.close_async()
+
+
+def allowed_per_s(settings: StripeSettings) -> int:
+    """Return how many requests a second this process may send."""
+    if settings.max_requests_per_s is not None:
+        return settings.max_requests_per_s
+    key = settings.api_key.get_secret_value() if settings.api_key else ""
+    return _LIVE_PER_S if key.startswith(("sk_live_", "rk_live_")) else _SANDBOX_PER_S
 
 
 def _checked_key(settings: StripeSettings) -> str:
@@ -109,7 +117,7 @@ def _checked_key(settings: StripeSettings) -> str:
         raise RefusedToStart("Stripe needs a key: set METERSTREAM_STRIPE__API_KEY to one such as sk_test_….")
     if settings.api_base:
         base = urlsplit(settings.api_base)
-        if not base.hostname or (base.scheme != "https" and base.hostname not in _LOOPBACK):
+        if not base.hostname or (base.scheme != "https" and (base.scheme != "http" or base.hostname not in _LOOPBACK)):
             raise RefusedToStart("METERSTREAM_STRIPE__API_BASE must be an https URL: the API key travels there.")
     return key
 

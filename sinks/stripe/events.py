@@ -17,11 +17,16 @@ class Events:
 
     def __init__(self, client: stripe.StripeClient, calls: Calls) -> None:
         self._events = client.v1.events
+        self._thin_events = client.v2.core.events
         self._calls = calls
 
     async def get(self, event: str) -> Json:
         """Return an event, with its object as it was then. Raises: NotFoundError."""
         return await self._calls.read(self._events.retrieve_async, event)
+
+    async def get_thin(self, event: str) -> Json:
+        """Return a thin event with its `data`, such as the report on meter events that Stripe could not use."""
+        return await self._calls.read(self._thin_events.retrieve_async, event)
 
     def each(self, **params: Unpack[EventListParams]) -> AsyncIterator[Json]:
         """Yield events, newest first."""

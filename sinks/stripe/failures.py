@@ -76,7 +76,8 @@ def read_failure(exc: stripe.StripeError) -> Failure:
     if isinstance(exc, stripe.APIConnectionError):
         if isinstance(exc.__cause__, httpx.TimeoutException):
             return no_answer()
-        return Failure(Unavailable("Stripe cannot be reached."), repeat=True, of_service=True)
+        reason = type(exc.__cause__).__name__
+        return Failure(Unavailable("Stripe cannot be reached.", reason=reason), repeat=True, of_service=True)
     headers = httpx.Headers(exc.headers)
     advice = headers.get("stripe-should-retry")
     retry_after_s = _retry_after_s(headers.get("retry-after", ""))
