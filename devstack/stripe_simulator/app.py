@@ -1,47 +1,101 @@
-"""The HTTP side: Stripe's API under `/v1` and `/v2`."""
+"""The HTTP side: Stripe's API, the hosted pages and the control API over one world; webhooks and time go on beside."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import httpx
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as Path
 
+from devstack.stripe_simulator import (
+    coupons,
+    customers,
+    event_destinations,
+    events,
+    payment_methods,
+    prices,
+    products,
+    promotion_codes,
+    setup_intents,
+    webhook_endpoints,
+)
+from devstack.stripe_simulator.api import Api
+from devstack.stripe_simulator.clock import WorldClock
 from devstack.stripe_simulator.config import SimulatorConfig
-from devstack.stripe_simulator.failures import Obj, StripeFailure
-from devstack.stripe_simulator.forms import Parameters, decode
-from devstack.stripe_simulator.pages import Page
-from devstack.stripe_simulator.routes import Call, Route, Router
-from devstack.stripe_simulator.world import API_VERSION, Cause, World, public
+from devstack.stripe_simulator.control import Control
+from devstack.stripe_simulator.faults import Faults
+from devstack.stripe_simulator.routes import Router
+from devstack.stripe_simulator.webhooks import Deliverer
+from devstack.stripe_simulator.world import World
+from runtime.logging import get_logger
 
-ROUTES: list[Route] = []
+_log = get_logger(__name__)
+_METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
+_CLEANING_EVERY_S = 3_600
+
+ROUTES = [
+    *customers.ROUTES,
+    *payment_methods.ROUTES,
+    *setup_intents.ROUTES,
+    *products.ROUTES,
+    *prices.ROUTES,
+    *coupons.ROUTES,
+    *promotion_codes.ROUTES,
+    *webhook_endpoints.ROUTES,
+    *event_destinations.ROUTES,
+    *events.ROUTES,
+]
 
 
-def answer(world: World, router: Router, call: Call) -> Obj:
-    """Do one call. Raises: StripeFailure."""
-    match = router.match(call.method, call.path)
-    if match is None:
-        raise StripeFailure(f"Unrecognized request URL ({call.method}: {call.path}).", status=404)
-    route, placeholders = match
-    with world.call(Cause(call.request_id, call.idempotency_key)):
-        found = route.handler(world, call, **placeholders)
-        call.parameters.check_all_read()
-        body: Obj = public(found.body() if isinstance(found, Page) else found)
-        return body
+def create_app(config: SimulatorConfig, *, clock: WorldClock | None = None) -> Starlette:
+    """Return the server; `app.state.world`, `.deliverer` and `.faults` are there for tests once it has started."""
+    world = World(path=config.state_path, clock=clock, base_url=config.base_url)
+    faults = Faults()
+    api = Api(world, Router(ROUTES), faults, config.api_key)
+
+    def advance() -> None:
+        """Do what is due."""
+
+    control = Control(world, api, faults, advance, config.api_key)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        # No proxy of the environment: receivers are on this machine.
+        async with httpx.AsyncClient(trust_env=False) as client:
+            app.state.deliverer = Deliverer(world, config, faults, client)
+            going_on = [
+                asyncio.create_task(app.state.deliverer.run()),
+                asyncio.create_task(_repeat(advance, config.tick_s)),
+                asyncio.create_task(_repeat(lambda: _clean(world, api), _CLEANING_EVERY_S)),
+            ]
+            yield
+            for task in going_on:
+                task.cancel()
+            await asyncio.gather(*going_on, return_exceptions=True)
+        world.close()
+
+    app = Starlette(
+        routes=[*control.routes(), Path("/{path:path}", api.serve, methods=_METHODS)],
+        lifespan=lifespan,
+    )
+    app.state.world, app.state.faults = world, faults
+    return app
 
 
-def create_app(config: SimulatorConfig) -> Starlette:
-    """Return the server."""
-    world = World(path=config.state_path, base_url=config.base_url)
-    router = Router(ROUTES)
-
-    async def api(request: Request) -> Response:
-        form = request.url.query if request.method in ("GET", "DELETE") else (await request.body()).decode()
-        request_id = world.new_id("req", 14)
-        call = Call(request.method, request.url.path, Parameters(decode(form)), request_id, api_version=API_VERSION)
+async def _repeat(step: Callable[[], None], every_s: float) -> None:
+    while True:
         try:
-            return JSONResponse(answer(world, router, call), headers={"Request-Id": request_id})
-        except StripeFailure as failure:
-            return JSONResponse(failure.body(), failure.status, headers={"Request-Id": request_id})
+            step()
+        except Exception:
+            _log.exception("time stands still: the simulator has a defect")
+            raise
+        await asyncio.sleep(every_s)
 
-    return Starlette(routes=[Path("/{path:path}", api, methods=["GET", "POST", "DELETE"])])
+
+def _clean(world: World, api: Api) -> None:
+    with world.call():
+        events.forget_old(world)
+        api.keys.forget_old()

@@ -25,6 +25,7 @@ API_VERSION = "2026-10-28.endive"
 _ALPHABET = string.ascii_letters + string.digits
 # A deleted one of these still answers for itself where it is referred to.
 _REMEMBERED = ("customer", "product", "coupon")
+_SKIPPED = "_skipped"
 _CLOCK = "test_helpers.test_clock"
 
 
@@ -55,6 +56,8 @@ class World:
         self._in_call = False
         for kind, place, obj in self._storage.load():
             self._put(kind, obj, place)
+        if (skipped := self.known(_SKIPPED, _SKIPPED)) is not None:
+            self.clock.skipped_s = skipped["skipped_s"]
 
     def now(self, obj: Obj | None = None) -> int:
         """Return unix seconds on the test clock of the object or its customer, else on the wall clock."""
@@ -195,6 +198,24 @@ class World:
         finally:
             self._undo()
             self._before = before
+
+    def keep_clock(self) -> None:
+        """Store how far the wall clock was put forward."""
+        skipped = {"skipped_s": self.clock.skipped_s}
+        kept = self.known(_SKIPPED, _SKIPPED)
+        if kept is None:
+            self.insert({"id": _SKIPPED, "object": _SKIPPED, **skipped})
+        else:
+            self.update(kept, skipped)
+
+    def reset(self) -> None:
+        """Forget everything, also how far the clock was put forward."""
+        with self.call():
+            for kind in list(self._kinds):
+                for identifier in self._kinds[kind]:
+                    self._remember(kind, identifier)
+                self._kinds[kind].clear()
+        self.clock.skipped_s = 0
 
     def kinds(self) -> list[str]:
         """Return the kinds of which objects exist."""
