@@ -1,7 +1,7 @@
 """Coupons, their redemption, and what they take off an invoice.
 
 Discounts stack in the order in which the subscription lists them, each on what the ones before it have left. A
-percentage is taken of every line and rounded half up; an amount is capped at what is left and shared over the lines by
+percentage is taken of every line and rounded half up; an amount is capped at what is left and spread over the lines by
 their amounts, losing no unit. Sources: docs.stripe.com/billing/subscriptions/coupons, …/api/coupons/create.
 """
 
@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from itertools import accumulate, pairwise
 
 from billing.currencies import read_currency
-from billing.money import EXACT, allocate, check_minor, round_half_up
+from billing.money import EXACT, check_minor, round_half_up
 from billing.periods import add_months, utc_second
 from runtime.errors import BusinessLogicError, InvalidInput
 
@@ -125,7 +126,17 @@ def _shares(coupon: Coupon, eligible: Sequence[int], currency: str) -> tuple[int
         part = EXACT.divide(coupon.percent_off, Decimal(100))
         return tuple(round_half_up(EXACT.multiply(part, Decimal(amount))) for amount in eligible)
     off = min(coupon.amounts_off.get(currency, 0), sum(eligible))
-    return allocate(off, eligible) if off else (0,) * len(eligible)
+    return _spread(off, eligible)
+
+
+def _spread(off: int, eligible: Sequence[int]) -> tuple[int, ...]:
+    """Share an amount by the running sum of the lines, rounded down; the last line gets what is left.
+
+    This is Stripe's documented example: 5.00 off 10.00 and 20.00 is 1.66 and 3.34 (…/billing/subscriptions/prorations).
+    """
+    total = sum(eligible)
+    reached = [off * upto // total if total else 0 for upto in accumulate(eligible)]
+    return tuple(upper - lower for lower, upper in pairwise([0, *reached]))
 
 
 def _covers(discount: Discount, plan: str) -> bool:

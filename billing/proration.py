@@ -74,7 +74,9 @@ def usage_lines(items: Sequence[Item], currency: str, period: Period, *, trial: 
     """Yield what was used in a period; a trial's usage costs nothing."""
     for item in items:
         if not item.licensed:
-            yield _line(item, f"{item.usage} × {_title(item)}", 0 if trial else item.amount(currency), period)
+            named = f"{item.usage} × {_title(item)}"
+            text, amount = (f"Free trial for {named}", 0) if trial else (named, item.amount(currency))
+            yield _line(item, text, amount, period)
 
 
 def _proration_lines(state: SubscriptionState, change: Change, now: datetime) -> Iterator[InvoiceLine]:
@@ -132,9 +134,8 @@ def _net_amounts(
 def _used(items: Sequence[Item], state: SubscriptionState, now: datetime) -> Iterator[InvoiceLine]:
     """Yield the usage so far of items whose period ends now; Stripe makes no line of nothing."""
     if now > state.period.start:
-        so_far = Period(state.period.start, now)
-        lines = usage_lines([item for item in items if item.usage], state.currency, so_far, trial=state.trialing)
-        yield from lines
+        so_far, used = Period(state.period.start, now), [item for item in items if item.usage]
+        yield from usage_lines(used, state.currency, so_far, trial=state.trialing)
 
 
 def _trial_end(change: Change, now: datetime) -> datetime | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 
 from billing.currencies import read_currency
 from billing.discounts import Discount
@@ -16,12 +15,13 @@ from runtime.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A price that is subscribed to. `quantity` is for licensed prices, `usage` (so far) for metered ones."""
+    """A price that is subscribed to. Licensed prices have a quantity; metered ones the period's usage so far, in the
+    whole units that Stripe is told."""
 
     id: str
     price: Price
     quantity: int = 1
-    usage: Decimal | int = 0
+    usage: int = 0
     plan: str = ""
     """The plan's slug: coupons are for plans."""
     billed: int | None = None
@@ -29,8 +29,9 @@ class Item:
     Stripe credits what was debited, with its discounts of then (docs.stripe.com/billing/subscriptions/prorations)."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.quantity, bool) or not isinstance(self.quantity, int) or self.quantity < 0:
-            raise InvalidInput(f"quantity: {self.quantity!r} is no quantity; write 0 or more", field="quantity")
+        for name, units in (("quantity", self.quantity), ("usage", self.usage)):
+            if isinstance(units, bool) or not isinstance(units, int) or units < 0:
+                raise InvalidInput(f"{name}: {units!r} is no whole quantity; write 0 or more", field=name)
 
     @property
     def licensed(self) -> bool:
@@ -70,8 +71,9 @@ class SubscriptionState:
 class Change:
     """What a subscription becomes: its items afterwards (same id: kept or changed; missing: removed; new id: added).
 
-    The period restarts when the interval changes, `restart` asks for it (`billing_cycle_anchor=now`), or a trial begins
-    or ends: everything unused is credited, and the new period is billed in full.
+    The period restarts when the interval changes, `restart` asks for it, or a trial begins or ends: everything unused
+    is credited, and the new period is billed in full. In Stripe's flexible billing mode another interval alone does
+    not restart it: whoever carries out such a change sends `billing_cycle_anchor=now`.
     """
 
     items: tuple[Item, ...]

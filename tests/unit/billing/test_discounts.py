@@ -19,11 +19,13 @@ SECOND = timedelta(seconds=1)
 
 
 def percent(off: str, **options: Any) -> Coupon:
-    return Coupon(**({"code": f"P{off}", "percent_off": Decimal(off), "duration": Duration.FOREVER} | options))
+    defaults: dict[str, Any] = {"code": f"P{off}", "percent_off": Decimal(off), "duration": Duration.FOREVER}
+    return Coupon(**(defaults | options))
 
 
 def amount(off: int, **options: Any) -> Coupon:
-    return Coupon(**({"code": f"A{off}", "amounts_off": {"usd": off}, "duration": Duration.FOREVER} | options))
+    defaults: dict[str, Any] = {"code": f"A{off}", "amounts_off": {"usd": off}, "duration": Duration.FOREVER}
+    return Coupon(**(defaults | options))
 
 
 def shares(coupons: list[Coupon], *amounts: int | tuple[str, int]) -> list[tuple[int, ...]]:
@@ -38,7 +40,9 @@ def test_a_percentage_is_taken_of_every_line() -> None:
 
 
 def test_an_amount_is_shared_by_what_lines_cost_and_capped() -> None:
-    assert shares([amount(500)], 1000, 2000) == [(167, 333)]
+    assert shares([amount(500)], 1000, 2000) == [(166, 334)]  # docs.stripe.com/billing/subscriptions/prorations
+    assert shares([amount(100)], 1, 1, 1) == [(1, 1, 1)]
+    assert shares([amount(2)], 1, 1, 1) == [(0, 1, 1)]
     assert shares([amount(5000)], 1000, 2000) == [(1000, 2000)]
     assert shares([amount(500)], 0, 0) == [(0, 0)]
 
@@ -69,6 +73,12 @@ def test_no_line_falls_below_zero(coupons: list[Coupon], amounts: list[int]) -> 
     for index, full in enumerate(amounts):
         assert 0 <= sum(each[index] for each in taken) <= full
         assert all(each[index] >= 0 for each in taken)
+
+
+@given(st.integers(1, 10_000), st.lists(st.integers(0, 10_000), min_size=1, max_size=6))
+def test_an_amount_loses_no_unit(off: int, amounts: list[int]) -> None:
+    (taken,) = shares([amount(off)], *amounts)
+    assert sum(taken) == min(off, sum(amounts))
 
 
 def test_a_discount_lasts_as_its_coupon_says() -> None:

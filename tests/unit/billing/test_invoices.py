@@ -36,9 +36,9 @@ def test_the_first_invoice_bills_licensed_items_only() -> None:
 
 
 def test_a_renewal_bills_usage_behind_and_licences_ahead() -> None:
-    renewal = preview_invoice(state(item(TEN), item(CALLS, "b", usage=Decimal("150.5"))), Reason.CYCLE)
+    renewal = preview_invoice(state(item(TEN), item(CALLS, "b", usage=150)), Reason.CYCLE)
     assert [(line.description, line.amount, line.period) for line in renewal.lines] == [
-        ("150.5 × calls", 301, APRIL),
+        ("150 × calls", 300, APRIL),
         ("ten", 1000, Period(utc("2026-05-01"), utc("2026-06-01"))),
     ]
 
@@ -53,7 +53,7 @@ def test_a_renewal_keeps_the_anchors_day() -> None:
 def test_a_trial_costs_nothing_and_its_end_bills() -> None:
     trial = replace(state(item(TEN), item(CALLS, "b", usage=50), trialing=True), anchor=APRIL.end)
     assert lines(preview_invoice(trial, Reason.CREATE)) == [("Free trial for ten", 0, 0)]
-    assert lines(preview_invoice(trial, Reason.CYCLE)) == [("50 × calls", 0, 0), ("ten", 1000, 0)]
+    assert lines(preview_invoice(trial, Reason.CYCLE)) == [("Free trial for 50 × calls", 0, 0), ("ten", 1000, 0)]
 
 
 def test_discounts_leave_prorations_alone() -> None:

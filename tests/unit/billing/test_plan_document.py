@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
+from billing import plan_document as documents
 from billing.periods import Cycle, Interval
 from billing.plan_document import read_plans
 from billing.plans import Feature, Limit
@@ -60,9 +62,7 @@ def test_the_example_shows_every_field() -> None:
             return set(value).union(*(keys(each) for each in value.values()))
         return set().union(*(keys(each) for each in value)) if isinstance(value, list) else set()
 
-    from billing import plan_document as documents
-
-    models = [
+    models: list[type[BaseModel]] = [
         documents.TierDocument,
         documents.RateDocument,
         documents.MeterDocument,

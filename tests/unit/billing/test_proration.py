@@ -159,6 +159,8 @@ def test_items_share_an_interval_and_have_own_ids() -> None:
         Change(items=(item(TEN), item(TWENTY)))
     with pytest.raises(InvalidInput, match="write 0 or more"):
         item(TEN, quantity=-1)
+    with pytest.raises(InvalidInput, match=r"usage: .* write 0 or more"):
+        item(CALLS, usage=Decimal("1.5"))
 
 
 @given(scenes())
