@@ -102,6 +102,7 @@ class Calls:
             if not part.strip("./ ") or len(part) > _LONGEST_ID:
                 # An empty id would ask for the whole list.
                 raise InvalidInput(f"{part[:50]!r} is no id of Stripe's.", call=name)
+        params = _plain(params)
         started, number, timeouts = self._clock(), 0, 0
         deadline = started + self._give_up_s
         while True:
@@ -176,6 +177,17 @@ def idempotency_key(key: str) -> str:
     if len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable() and key == key.strip():
         return key
     return "sha256:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Write decimals out: the library sends `1E+2` as it is, and Stripe cannot read that."""
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value
 
 
 def _log_repetition(name: str, failure: Failure, *, tries: int, pause_s: float) -> None:

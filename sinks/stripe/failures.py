@@ -33,11 +33,12 @@ _SECRETS: Final = re.compile(
     r"|\b\d(?:[ -]?\d){12,18}\b"  # card numbers
 )
 # Our own mistakes in a 400; the rest of them is what the caller sent.
-_OURS: Final = frozenset({"parameter_unknown", "parameter_missing", "api_key_expired", "url_invalid"})
+_OURS: Final = frozenset({"parameter_unknown", "parameter_missing"})
+# Told as 402, or as 400 where a later step of the payment found out.
+_PAYMENT: Final = frozenset({"invoice_payment_intent_requires_action", "subscription_payment_intent_requires_action"})
 _MOVED_ON: Final = frozenset(
     {
         "invoice_not_editable",
-        "invoice_payment_intent_requires_action",
         "payment_intent_unexpected_state",
         "resource_already_exists",
         "setup_intent_unexpected_state",
@@ -105,7 +106,7 @@ def _refusal(status: int, body: dict[str, Any], details: dict[str, Any]) -> Mete
     if status in (401, 403):
         # Stripe repeats parts of the key here.
         return StripeAPIError("Stripe does not accept our API key for this call.", status=status, **details)
-    if status == 402:
+    if status == 402 or code in _PAYMENT:
         return PaymentFailed(message, **details)
     if body.get("type") == "idempotency_error":
         return ConflictError(message, code="IDEMPOTENCY_KEY_REUSED", **details)

@@ -175,6 +175,7 @@ async def test_a_cancelled_probe_does_not_close_the_door() -> None:
     paused.now += 10
     with pytest.raises(asyncio.CancelledError):
         await paused.calls.read(Scripted(asyncio.CancelledError()))
+    assert paused.breaker.state is State.OPEN
     assert (await paused.calls.read(Scripted(_OK)))["id"] == "cus_1"
 
 
@@ -199,6 +200,12 @@ async def test_lists_are_read_page_by_page() -> None:
         {"limit": 100, "active": True, "starting_after": "b"},
         {"limit": 100, "active": True, "starting_after": "b"},
     ]
+
+
+async def test_decimals_are_written_out() -> None:
+    method = Scripted(_OK)
+    await PausedCalls().calls.write(method, key="k", params={"tiers": [{"unit_amount_decimal": Decimal("1E+2")}]})
+    assert method.params == [{"tiers": [{"unit_amount_decimal": "100"}]}]
 
 
 @pytest.mark.parametrize("part", ["", " ", ".", "..", "x" * 256])

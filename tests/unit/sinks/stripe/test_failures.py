@@ -44,6 +44,7 @@ from tests.unit.sinks.stripe.scripted import connection_error, failure, refusal,
         (refusal(401, kind=stripe.AuthenticationError), StripeAPIError, False, False),
         (refusal(403, kind=stripe.PermissionError), StripeAPIError, False, False),
         (refusal(402, kind=stripe.CardError, code="card_declined"), PaymentFailed, False, False),
+        (refusal(400, code="subscription_payment_intent_requires_action"), PaymentFailed, False, False),
     ],
 )
 def test_each_failure_has_its_meaning(
