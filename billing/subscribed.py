@@ -9,6 +9,7 @@ from billing.currencies import read_currency
 from billing.discounts import Discount
 from billing.periods import Cycle, Period
 from billing.prices import Price
+from billing.rates import PriceKind
 from billing.rating import rate_quantity
 from runtime.errors import InvalidInput
 
@@ -32,6 +33,9 @@ class Item:
         for name, units in (("quantity", self.quantity), ("usage", self.usage)):
             if isinstance(units, bool) or not isinstance(units, int) or units < 0:
                 raise InvalidInput(f"{name}: {units!r} is no whole quantity; write 0 or more", field=name)
+        if self.price.kind is PriceKind.FLAT and self.quantity != 1:
+            # Stripe would multiply it: there a flat price is a unit amount with quantity 1.
+            raise InvalidInput(f"quantity: {self.quantity} of a flat price; write 1, or use per_seat", field="quantity")
 
     @property
     def licensed(self) -> bool:

@@ -32,7 +32,9 @@ def item(of: Price, key: str = "a", **options: Any) -> Item:
 
 anchors = st.datetimes(datetime(2023, 1, 1), datetime(2029, 1, 1)).map(lambda at: utc(at.isoformat()))  # noqa: DTZ001
 cycles = st.sampled_from([MONTHLY, YEARLY, Cycle(Interval.WEEK), Cycle(Interval.DAY), Cycle(Interval.MONTH, 3)])
-licensed = st.tuples(prices(), st.integers(0, 40))
+licensed = prices().flatmap(
+    lambda of: st.tuples(st.just(of), st.just(1) if of.kind is PriceKind.FLAT else st.integers(0, 40))
+)
 coupons = st.lists(
     st.integers(1, 100).map(lambda off: Coupon(code="P", percent_off=Decimal(off), duration=Duration.FOREVER))
     | st.integers(1, 9000).map(lambda off: Coupon(code="A", amounts_off={"usd": off}, duration=Duration.FOREVER)),

@@ -158,7 +158,9 @@ def test_items_share_an_interval_and_have_own_ids() -> None:
     with pytest.raises(InvalidInput, match="twice"):
         Change(items=(item(TEN), item(TWENTY)))
     with pytest.raises(InvalidInput, match="write 0 or more"):
-        item(TEN, quantity=-1)
+        item(per_seat(1), quantity=-1)
+    with pytest.raises(InvalidInput, match="2 of a flat price; write 1"):
+        item(TEN, quantity=2)
     with pytest.raises(InvalidInput, match=r"usage: .* write 0 or more"):
         item(CALLS, usage=Decimal("1.5"))
 
