@@ -6,7 +6,7 @@ every field.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -127,10 +127,21 @@ def read_plans(document: object) -> tuple[Plan, ...]:
     for index, slug in enumerate(slugs):
         if isinstance(slug, str) and slug in slugs[:index]:
             problems.append((f"plans[{index}].slug", f"{slug} comes twice; write another one"))
+    problems.extend(_shared_prices(plans))
     if problems:
         lines = [f"{where}: {text}" if where else text for where, text in problems]
         raise SchemaValidation("\n".join(lines), field=problems[0][0], problems=lines)
     return tuple(plan for plan in plans if plan is not None)
+
+
+def _shared_prices(plans: Sequence[Plan | None]) -> Iterator[Problem]:
+    """Yield the prices whose slug another plan uses: it is a lookup key, one for all of Stripe's account."""
+    owners: dict[str, int] = {}
+    for index, plan in enumerate(plans):
+        for number, price in enumerate(plan.prices if plan else ()):
+            if (owner := owners.setdefault(price.slug, index)) != index:
+                field = f"plans[{index}].prices[{number}].slug"
+                yield field, f"{price.slug} is a price of plans[{owner}] already; write another one"
 
 
 def _shaped(model: type[M], value: object, where: str, problems: list[Problem]) -> M | None:

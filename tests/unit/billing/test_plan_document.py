@@ -143,6 +143,14 @@ def test_one_error_gives_one_problem(path: list[str | int], value: Any, expected
     assert problem.startswith(expected)
 
 
+def test_a_price_belongs_to_one_plan() -> None:
+    document = example()
+    document["plans"][1]["prices"][0]["slug"] = "team-base"
+    assert problems(document) == [
+        "plans[1].prices[0].slug: team-base is a price of plans[0] already; write another one"
+    ]
+
+
 @pytest.mark.parametrize(
     ("document", "expected"),
     [
