@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import clickhouse_connect
 import pytest
@@ -12,6 +13,9 @@ from clickhouse_connect.driver.client import Client
 
 from runtime.settings import Settings
 from tests.engines import TestStack, running_stack
+
+if TYPE_CHECKING:
+    from tests.stripe_simulator import CheckedSimulator
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +30,15 @@ def private_stack() -> Iterator[TestStack]:
     """Engines of this test alone, to be stopped, killed and started again."""
     with running_stack() as running:
         yield running
+
+
+@pytest.fixture
+def simulator() -> Iterator[CheckedSimulator]:
+    """A Stripe simulator of this test alone; what does not fit Stripe's document fails the test."""
+    from tests.stripe_simulator import checked_simulator
+
+    with checked_simulator() as checked:
+        yield checked
 
 
 @pytest.fixture

@@ -58,6 +58,8 @@ _INCLUDED: dict[tuple[str, str], Callable[[World, Obj], Any]] = {
     ("customer", "tax"): _tax,
     ("customer", "tax_ids"): _tax_ids,
 }
+# Fields that only some objects of a kind have: asking for them on the others changes nothing.
+_OF_SOME = frozenset({("price", "tiers"), ("coupon", "applies_to")})
 
 
 def expand(world: World, answer: Obj, paths: Iterable[str]) -> Obj:
@@ -78,6 +80,8 @@ def _expand(world: World, node: Any, parts: list[str], path: str) -> Any:
     if not isinstance(node, dict):
         return node
     name, rest = parts[0], parts[1:]
+    if (node.get("object"), name) in _OF_SOME and f"_{name}" not in node:
+        return node
     value = _shown(world, node, name, path)
     if isinstance(value, list) and name in _KINDS:
         value = [_referred(world, name, item, path) for item in value]

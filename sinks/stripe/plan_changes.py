@@ -14,12 +14,13 @@ from typing import Final
 from billing.plans import Plan
 from billing.prices import Price
 from billing.stripe_form import StripePrice, stripe_price
-from sinks.stripe.price_terms import Terms, intended_terms
+from sinks.stripe.price_terms import UNREADABLE, Terms, digest, intended_terms
 
 # Metadata by which we know our own; whatever else an account has is never looked at.
 PRODUCT_KEY: Final = "meterstream_product"
 PRICE_KEY: Final = "meterstream_price"
 VERSION_KEY: Final = "meterstream_version"
+TERMS_KEY: Final = "meterstream_terms"
 
 
 class Action(StrEnum):
@@ -52,6 +53,16 @@ class HeldPrice:
     active: bool
     nickname: str
     terms: Terms = field(hash=False)
+    remembered: str = ""
+    """The digest of the terms it was made with."""
+
+    def has(self, terms: Terms) -> bool:
+        """Tell whether these are its terms; where Stripe shows no amounts, what it was made with decides."""
+        if UNREADABLE not in self.terms.values():
+            return self.terms == terms
+        shown = {what: value for what, value in self.terms.items() if value != UNREADABLE}
+        same = shown.items() <= terms.items() and self.terms.keys() == terms.keys()
+        return same and self.remembered == digest(terms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +122,9 @@ def price_name(plan: Plan, price: Price) -> str:
 
 def plan_changes(plans: Sequence[Plan], held: Held, *, archive_missing: bool = False) -> list[Change]:
     """Return what to do, in the order in which it can be done."""
-    # Plans may share a product: the first names it.
-    products = {plan.product_slug: plan for plan in reversed(plans)}
+    products: dict[str, Plan] = {}
+    for plan in plans:
+        products.setdefault(plan.product_slug, plan)  # plans may share a product: the first names it
     prices = {price_name(plan, price): (plan, price) for plan in plans for price in plan.prices}
     changes = list(_meter_changes(prices.values(), held))
     for slug, plan in products.items():
@@ -132,6 +144,11 @@ def plan_changes(plans: Sequence[Plan], held: Held, *, archive_missing: bool = F
 def product_metadata(plan: Plan) -> dict[str, str]:
     """Return the metadata of a plan's product; other keys that people set at Stripe are left alone."""
     return {**plan.metadata, PRODUCT_KEY: plan.product_slug}
+
+
+def wanted_terms(plan: Plan, price: StripePrice) -> Terms:
+    """Return the terms of a price: which product it belongs to is one, because Stripe cannot change it."""
+    return {"product": product_id(plan.product_slug), **intended_terms(price)}
 
 
 def _meter_changes(prices: Iterable[tuple[Plan, Price]], held: Held) -> Iterator[Change]:
@@ -155,10 +172,10 @@ def _product_changes(plan: Plan, held: HeldProduct | None) -> Iterator[Change]:
 
 def _price_changes(name: str, plan: Plan, price: Price, versions: Sequence[HeldPrice]) -> Iterator[Change]:
     intended = stripe_price(price)
-    terms = {"product": product_id(plan.product_slug), **intended_terms(intended)}
+    terms = wanted_terms(plan, intended)
     active = [each for each in versions if each.active]
     current = max(active, key=lambda each: each.version, default=None)
-    kept = current if current is not None and current.terms == terms else None
+    kept = current if current is not None and current.has(terms) else None
     if kept is None:
         action = Action.NEW_VERSION if versions else Action.CREATE
         detail = _differences({} if current is None else current.terms, terms)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 from stripe.params import PriceCreateParams, PriceCreateParamsCurrencyOptions, PriceCreateParamsTier
 
@@ -15,6 +17,8 @@ from sinks.stripe.calls import Json
 
 Terms: TypeAlias = dict[str, str]
 """`period`, `quantity`, `scheme`, and each currency with its amounts."""
+UNREADABLE: Final = "not shown by Stripe"
+"""The amounts of a currency whose tiers an answer leaves out."""
 
 
 def intended_terms(price: StripePrice) -> Terms:
@@ -34,14 +38,19 @@ def held_terms(price: Json, meter_names: Mapping[str, str]) -> Terms:
     recurring = price["recurring"] or {}
     meter = recurring.get("meter")
     transform = price["transform_quantity"] or {}
-    options = {price["currency"]: price, **(price.get("currency_options") or {})}
+    options = {**(price.get("currency_options") or {}), price["currency"]: price}
     return {
         "period": _period(recurring.get("interval", "once"), recurring.get("interval_count", 1)),
         "quantity": f"metered by {meter_names.get(meter, meter)}" if meter else recurring.get("usage_type", ""),
         "scheme": _scheme(price["tiers_mode"], transform.get("divide_by"), transform.get("round", "up")),
         "default currency": price["currency"],
-        **{currency: _amounts(currency, _held_amounts(each)) for currency, each in options.items()},
+        **{currency: _held_amounts(currency, each) for currency, each in options.items()},
     }
+
+
+def digest(terms: Terms) -> str:
+    """Return what a price's metadata remember of its terms."""
+    return hashlib.sha256(json.dumps(terms, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def creation_params(price: StripePrice, *, product: str, meter: str | None) -> PriceCreateParams:
@@ -56,8 +65,8 @@ def creation_params(price: StripePrice, *, product: str, meter: str | None) -> P
             "interval_count": price.interval_count,
             "usage_type": price.usage_type,
         },
-        **cast(Any, _amount_params(price.amounts)),
     }
+    params.update(cast(PriceCreateParams, _amount_params(price.amounts)))
     if meter is not None:
         params["recurring"]["meter"] = meter
     if price.tiers_mode is not None:
@@ -93,10 +102,12 @@ def _plain(amount: Decimal) -> str:
     return format(amount.normalize(EXACT), "f")
 
 
-def _held_amounts(held: Json) -> StripeAmounts:
-    if held.get("tiers"):
-        return StripeAmounts(tiers=tuple(_held_tier(tier) for tier in held["tiers"]))
-    return StripeAmounts(Decimal(held["unit_amount_decimal"] or 0))
+def _held_amounts(currency: str, held: Json) -> str:
+    if tiers := held.get("tiers"):
+        return _amounts(currency, StripeAmounts(tiers=tuple(_held_tier(tier) for tier in tiers)))
+    if (amount := held.get("unit_amount_decimal")) is None:
+        return UNREADABLE
+    return _amounts(currency, StripeAmounts(Decimal(amount)))
 
 
 def _held_tier(tier: Json) -> Tier:

@@ -23,6 +23,7 @@ from sinks.stripe.client import StripeGateway
 from sinks.stripe.plan_changes import (
     PRICE_KEY,
     PRODUCT_KEY,
+    TERMS_KEY,
     VERSION_KEY,
     Action,
     Change,
@@ -34,8 +35,9 @@ from sinks.stripe.plan_changes import (
     price_name,
     product_id,
     product_metadata,
+    wanted_terms,
 )
-from sinks.stripe.price_terms import creation_params, held_terms
+from sinks.stripe.price_terms import creation_params, digest, held_terms
 
 log = get_logger(__name__)
 
@@ -124,7 +126,8 @@ def _held_price(price: Json, meter_names: dict[str, str]) -> HeldPrice:
         raise ConflictError(f"At Stripe the metadata of {price['id']} were changed: {VERSION_KEY} is no number.")
     terms = {"product": price["product"], **held_terms(price, meter_names)}
     name = price["metadata"][PRICE_KEY]
-    return HeldPrice(price["id"], name, int(version), price["active"], price["nickname"] or "", terms)
+    remembered = price["metadata"].get(TERMS_KEY, "")
+    return HeldPrice(price["id"], name, int(version), price["active"], price["nickname"] or "", terms, remembered)
 
 
 class _Publication:
@@ -189,9 +192,13 @@ class _Publication:
         meter = None if intended.meter is None else self._report.meters[intended.meter]
         params = creation_params(intended, product=product_id(plan.product_slug), meter=meter)
         params["lookup_key"] = f"{change.name}:v{change.version}"
-        params["metadata"] = {PRICE_KEY: change.name, VERSION_KEY: str(change.version)}
-        digest = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:32]
-        created = await self._gateway.prices.create(f"publish:{params['lookup_key']}:{digest}", **params)
+        params["metadata"] = {
+            PRICE_KEY: change.name,
+            VERSION_KEY: str(change.version),
+            TERMS_KEY: digest(wanted_terms(plan, intended)),
+        }
+        body = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:32]
+        created = await self._gateway.prices.create(f"publish:{params['lookup_key']}:{body}", **params)
         return str(created["id"])
 
 

@@ -26,6 +26,7 @@ OUR_VERSION = "2026-10-28.endive"
 CHECKED: Counter[str] = Counter()
 """How many requests, answers, lists, errors, objects and events were judged in this run."""
 
+_NEW_EVENTS = [f"billing.meter.{what}" for what in ("created", "deactivated", "reactivated", "updated")]
 _FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"
 
@@ -203,7 +204,8 @@ def _overlay(document: dict[str, Any]) -> None:
     """Bring the document to our version where the two differ in what we use.
 
     The billing cycle anchor of an update, a resumption and a preview of either became an object in 2026-10-28.endive
-    (`SubscriptionUpdateParamsBillingCycleAnchor` and its like in stripe 16.1.0), and that version is one to ask for.
+    (`SubscriptionUpdateParamsBillingCycleAnchor` and its like in stripe 16.1.0); that version is one to ask for, and its
+    meters have events (`WebhookEndpointCreateParams.enabled_events`).
     """
     change = {"type": {"type": "string", "enum": ["now", "unchanged"]}}
     anchor = {"type": "object", "required": ["type"], "properties": change}
@@ -215,7 +217,9 @@ def _overlay(document: dict[str, Any]) -> None:
     }
     preview = _form_properties(document, "/v1/invoices/create_preview")["subscription_details"]["properties"]
     preview["billing_cycle_anchor"] = {"type": "object", "required": ["type"], "properties": choice}
-    _form_properties(document, "/v1/webhook_endpoints")["api_version"]["enum"].append(OUR_VERSION)
+    endpoint = _form_properties(document, "/v1/webhook_endpoints")
+    endpoint["api_version"]["enum"].append(OUR_VERSION)
+    endpoint["enabled_events"]["items"]["enum"] += _NEW_EVENTS
     # Schemas of v2 do not say what may be null; Stripe's reference does: https://docs.stripe.com/api/v2/core/events/object
     thin_event = document["components"]["schemas"]["v2.core.event"]
     for name in thin_event["properties"].keys() - set(thin_event["required"]):

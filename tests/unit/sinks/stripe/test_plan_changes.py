@@ -22,15 +22,15 @@ from sinks.stripe.plan_changes import (
     price_name,
     product_id,
     product_metadata,
+    wanted_terms,
 )
-from sinks.stripe.price_terms import creation_params, held_terms, intended_terms
+from sinks.stripe.price_terms import UNREADABLE, creation_params, digest, held_terms, intended_terms
 
 pytestmark = pytest.mark.unit
 
 _MONTH = Cycle(Interval.MONTH)
-_BASE = Price(
-    slug="base", kind=PriceKind.FLAT, cycle=_MONTH, rates={"usd": Rate(Decimal(4900)), "jpy": Rate(Decimal(7200))}
-)
+_RATES = {"usd": Rate(Decimal(4900)), "jpy": Rate(Decimal(7200))}
+_BASE = Price(slug="base", kind=PriceKind.FLAT, cycle=_MONTH, rates=_RATES)
 _TOKENS = Price(
     slug="tokens",
     kind=PriceKind.GRADUATED,
@@ -61,7 +61,7 @@ def held(plan: Plan = _PLAN, *versions: HeldPrice, **product: Any) -> Held:
 def version(plan: Plan, price: Price, number: int, **changes: Any) -> HeldPrice:
     """Return a version of a price as Stripe holds it."""
     intended = stripe_price(price)
-    terms = {"product": product_id(plan.product_slug), **intended_terms(intended)}
+    terms = wanted_terms(plan, intended)
     name = price_name(plan, price)
     return replace(HeldPrice(f"{name}:v{number}", name, number, True, intended.nickname, terms), **changes)
 
@@ -184,6 +184,18 @@ def test_terms_read_back_from_stripe_are_those_that_were_sent(price: Price) -> N
 def test_a_price_on_a_meter_that_is_not_active_has_other_terms() -> None:
     sent: Any = creation_params(stripe_price(_TOKENS), product="prod_1", meter="mtr_old")
     assert held_terms(as_stripe_holds(sent), {"mtr_1": "tokens"})["quantity"] == "metered by mtr_old"
+
+
+def test_where_stripe_shows_no_amounts_what_the_price_was_made_with_decides() -> None:
+    (found, *others) = held().prices
+    hidden = replace(found, terms={**found.terms, "jpy": UNREADABLE}, remembered=digest(found.terms))
+    assert plan_changes([_PLAN], replace(held(), prices=[hidden, *others])) == []
+    other = changed(rates={**_RATES, "jpy": Rate(Decimal(7300))})
+    (change, _) = plan_changes([other], replace(held(), prices=[hidden, *others]))
+    assert change.detail == "v2 jpy: not shown by Stripe → 7300"
+    sent: Any = creation_params(stripe_price(_BASE), product="p", meter=None)
+    bare = {**as_stripe_holds(sent), "currency_options": {"jpy": {"unit_amount_decimal": None}}}
+    assert held_terms(bare, {})["jpy"] == UNREADABLE
 
 
 def test_amounts_are_sent_without_exponents() -> None:
