@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from devstack.stripe_simulator.billing.payment_intents import payments_of
 from devstack.stripe_simulator.failures import Obj, StripeFailure
 from devstack.stripe_simulator.pages import whole
 from devstack.stripe_simulator.world import World
@@ -57,9 +58,10 @@ _INCLUDED: dict[tuple[str, str], Callable[[World, Obj], Any]] = {
     ("customer", "subscriptions"): _subscriptions,
     ("customer", "tax"): _tax,
     ("customer", "tax_ids"): _tax_ids,
+    ("invoice", "payments"): payments_of,
 }
 # Fields that only some objects of a kind have: asking for them on the others changes nothing.
-_OF_SOME = frozenset({("price", "tiers"), ("coupon", "applies_to")})
+_OF_SOME = frozenset({("price", "tiers"), ("coupon", "applies_to"), ("coupon", "currency_options")})
 
 
 def expand(world: World, answer: Obj, paths: Iterable[str]) -> Obj:
