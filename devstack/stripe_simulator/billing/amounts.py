@@ -23,30 +23,18 @@ def rounded(amount: Decimal | Fraction) -> int:
     return int(amount.to_integral_value(ROUND_HALF_UP))
 
 
-def amount_of(price: Obj, quantity: int) -> int:
-    """Return what `quantity` units cost, in minor units."""
-    return rounded(_exact(price, quantity))
+def amount_of(price: Obj, currency: str, quantity: int) -> int:
+    """Return what `quantity` units cost in a currency that the price has, in minor units."""
+    option: Obj = price["_currency_options"][currency]
+    if price["billing_scheme"] == "tiered":
+        price_of = _graduated if price["tiers_mode"] == "graduated" else _volume
+        return rounded(price_of(option["tiers"], quantity))
+    return rounded(_EXACT.multiply(Decimal(option["unit_amount_decimal"]), Decimal(_packages(price, quantity))))
 
 
 def prorated(amount: int, start: int, end: int, at: int) -> int:
     """Return the part of an amount that belongs to [at, end) of its period [start, end), to the second."""
     return rounded(Fraction(amount * (end - at), end - start))
-
-
-def average_unit_amount(price: Obj, quantity: int) -> Decimal:
-    """Return what invoice lines give as `unit_amount_decimal`: the price's own, or the average of its tiers."""
-    if price["billing_scheme"] == "per_unit":
-        return Decimal(price["unit_amount_decimal"])
-    if not quantity:
-        return Decimal(0)
-    return _EXACT.divide(_exact(price, quantity), Decimal(quantity)).quantize(Decimal("1e-12"))
-
-
-def _exact(price: Obj, quantity: int) -> Decimal:
-    if price["billing_scheme"] == "per_unit":
-        return _EXACT.multiply(Decimal(price["unit_amount_decimal"]), Decimal(_packages(price, quantity)))
-    price_of = _graduated if price["tiers_mode"] == "graduated" else _volume
-    return price_of(price["tiers"], quantity)
 
 
 def _packages(price: Obj, quantity: int) -> int:

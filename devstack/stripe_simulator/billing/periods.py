@@ -1,7 +1,8 @@
 """Billing periods: steps of an interval from the billing cycle anchor, in UTC.
 
-docs.stripe.com/billing/subscriptions/billing-cycle: "A monthly subscription with a billing cycle anchor date of January 31
-bills the last day of the month closest to the anchor date, so February 28 (or February 29 in a leap year), then March 31".
+docs.stripe.com/billing/subscriptions/billing-cycle: "A monthly subscription with a billing cycle anchor date of
+January 31 bills the last day of the month closest to the anchor date, so February 28 (or February 29 in a leap
+year)".
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _MONTHS = {"month": 1, "year": 12}
 
 def step(anchor: int, recurring: Obj, count: int) -> int:
     """Return the instant `count` intervals after the anchor (before, where negative)."""
-    interval, size = recurring["interval"], recurring["interval_count"] * count
+    interval, size = recurring["interval"], int(recurring["interval_count"]) * count
     if interval in _FIXED_S:
         return anchor + size * _FIXED_S[interval]
     start = datetime.fromtimestamp(anchor, UTC)

@@ -1,0 +1,143 @@
+"""The one place where time moves: all that is due, on the wall clock or on a test clock, in the order of time.
+
+docs.stripe.com/billing/subscriptions/overview and docs.stripe.com/billing/testing/test-clocks. What is due is read
+from the objects each time anew; nothing about it is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
+
+from devstack.stripe_simulator.billing import (
+    account,
+    cancellations,
+    collection,
+    cycle,
+    discounts,
+    invoices,
+    meter_readings,
+    previews,
+    schedule_calls,
+    schedules,
+    standing,
+    subscriptions,
+)
+from devstack.stripe_simulator.billing.periods import DAY
+from devstack.stripe_simulator.failures import Obj
+from devstack.stripe_simulator.world import World
+
+Due = tuple[int, int, Callable[[], object]]
+"""When, what comes first at the same time, and what is done."""
+
+_INCOMPLETE_S = 23 * 3_600
+_EXPIRING_S = 7 * DAY
+_RUNNING = ("active", "past_due", "trialing", "unpaid")
+_STEPS_AT_ONCE = 100_000
+
+
+def advance(world: World, until: int, clock: str | None = None) -> None:
+    """Do everything that is due until then on a clock (None is the wall clock), in the order of time."""
+    meter_readings.judge(world, until if clock is None else None)
+    for steps in count():
+        assert steps < _STEPS_AT_ONCE, "time does not move"
+        due = min(_all_due(world, clock), key=lambda each: each[:2], default=None)
+        if due is None or due[0] > until:
+            break
+        if clock is not None:
+            _set_time(world, clock, due[0])
+        due[2]()
+    if clock is not None:
+        _set_time(world, clock, until)
+
+
+def _set_time(world: World, clock: str, now: int) -> None:
+    found = world.get("test_helpers.test_clock", clock)
+    world.update(found, {"frozen_time": max(now, found["frozen_time"])})
+
+
+def _all_due(world: World, clock: str | None) -> Iterator[Due]:
+    """Return what is due next for every object of a clock."""
+    for subscription in world.find(subscriptions.SUBSCRIPTION):
+        if subscription["status"] not in standing.ENDED and world.clock_of(subscription) == clock:
+            yield from _due_of_subscription(world, subscription)
+    for status in ("draft", "open"):
+        for invoice in world.find(invoices.INVOICE, status=status, auto_advance=True):
+            if world.clock_of(invoice) == clock:
+                yield from _due_of_invoice(world, invoice)
+    for schedule in world.find(schedules.SCHEDULE, status="not_started"):
+        if world.clock_of(schedule) == clock:
+            yield schedule["phases"][0]["start_date"], 2, partial(schedule_calls.begin, world, schedule)
+
+
+def _due_of_subscription(world: World, subscription: Obj) -> Iterator[Due]:
+    status = subscription["status"]
+    if status == "incomplete":
+        yield subscription["created"] + _INCOMPLETE_S, 0, lambda: standing.expire(world, subscription)
+    if status not in _RUNNING:
+        return
+    yield from _due_by_choice(world, subscription)
+    yield from _due_in_trial(world, subscription)
+    at = min(item["current_period_end"] for item in subscription["items"]["data"])
+    if status != "trialing":
+        yield at, 4, lambda: cycle.renew(world, subscription, at)
+    ends = subscription["cancel_at"]
+    if (ends is None or ends > at) and subscription.get("_upcoming_for") != at:
+        yield at - account.settings(world)["upcoming_days"] * DAY, 6, lambda: _announce_renewal(world, subscription, at)
+
+
+def _due_by_choice(world: World, subscription: Obj) -> Iterator[Due]:
+    """Return what somebody set a time for: the end, a phase, the end of a pause or of a discount."""
+    if (ends := subscription["cancel_at"]) is not None:
+        yield ends, 0, lambda: cancellations.cancel_when_due(world, subscription, ends)
+    schedule = schedules.of(world, subscription)
+    if schedule is not None and schedule["current_phase"] is not None:
+        over = schedule["current_phase"]["end_date"]
+        yield over, 2, lambda: schedules.change_phase(world, subscription, over)
+        last = schedule["phases"][-1]["end_date"]
+        if schedule.get("_expiring_for") != last:
+            yield last - _EXPIRING_S, 6, lambda: _announce_expiry(world, schedule, last)
+    paused = subscription["pause_collection"]
+    if paused is not None and paused["resumes_at"] is not None:
+        again = {"pause_collection": None}
+        yield paused["resumes_at"], 1, lambda: world.update(subscription, again, standing.UPDATED)
+    for identifier in subscription["discounts"]:
+        over = world.get(discounts.DISCOUNT, identifier)["end"]
+        if over is not None:
+            yield over, 1, partial(discounts.drop, world, subscription, [identifier])
+
+
+def _due_in_trial(world: World, subscription: Obj) -> Iterator[Due]:
+    ends = subscription["trial_end"]
+    if subscription["status"] != "trialing" or ends is None:
+        return
+    if subscription.get("_trial_will_end") != ends:
+        yield ends - 3 * DAY, 5, lambda: subscriptions.announce_trial_end(world, subscription)
+    yield ends, 3, lambda: cycle.end_trial(world, subscription, ends)
+
+
+def _due_of_invoice(world: World, invoice: Obj) -> Iterator[Due]:
+    if invoice["status"] == "draft" and invoice["automatically_finalizes_at"] is not None:
+        yield invoice["automatically_finalizes_at"], 7, lambda: _finalize(world, invoice)
+    elif invoice["status"] == "open" and invoice["next_payment_attempt"] is not None:
+        yield invoice["next_payment_attempt"], 8, lambda: collection.retry(world, invoice)
+
+
+def _finalize(world: World, invoice: Obj) -> None:
+    """Finalize a draft whose hour is over, and try it."""
+    collection.finalize(world, invoice)
+    if invoice["status"] == "open":
+        collection.retry(world, invoice)
+
+
+def _announce_renewal(world: World, subscription: Obj, at: int) -> None:
+    world.update(subscription, {"_upcoming_for": at})
+    invoice = previews.upcoming(world, subscription)
+    if invoice is not None:
+        world.emit("invoice.upcoming", invoice)
+
+
+def _announce_expiry(world: World, schedule: Obj, last: int) -> None:
+    world.update(schedule, {"_expiring_for": last})
+    world.emit("subscription_schedule.expiring", schedule)
