@@ -11,11 +11,15 @@ from starlette.applications import Starlette
 from starlette.routing import Route as Path
 
 from devstack.stripe_simulator import (
+    billing,
+    checkout,
     coupons,
     customers,
     event_destinations,
     events,
     payment_methods,
+    portal,
+    portal_configurations,
     prices,
     products,
     promotion_codes,
@@ -23,10 +27,15 @@ from devstack.stripe_simulator import (
     webhook_endpoints,
 )
 from devstack.stripe_simulator.api import Api
+from devstack.stripe_simulator.authentication_page import AuthenticationPage
+from devstack.stripe_simulator.billing import lifecycle
+from devstack.stripe_simulator.checkout_page import CheckoutPage
 from devstack.stripe_simulator.clock import WorldClock
 from devstack.stripe_simulator.config import SimulatorConfig
 from devstack.stripe_simulator.control import Control
 from devstack.stripe_simulator.faults import Faults
+from devstack.stripe_simulator.invoice_page import InvoicePage
+from devstack.stripe_simulator.portal_page import PortalPage
 from devstack.stripe_simulator.routes import Router
 from devstack.stripe_simulator.webhooks import Deliverer
 from devstack.stripe_simulator.world import World
@@ -47,6 +56,10 @@ ROUTES = [
     *webhook_endpoints.ROUTES,
     *event_destinations.ROUTES,
     *events.ROUTES,
+    *checkout.ROUTES,
+    *portal.ROUTES,
+    *portal_configurations.ROUTES,
+    *billing.ROUTES,
 ]
 
 
@@ -57,7 +70,9 @@ def create_app(config: SimulatorConfig, *, clock: WorldClock | None = None) -> S
     api = Api(world, Router(ROUTES), faults, config.api_key)
 
     def advance() -> None:
-        """Do what is due."""
+        with world.call():
+            lifecycle.advance(world, world.clock.now(), None)
+            checkout.expire_due(world)
 
     control = Control(world, api, faults, advance, config.api_key)
 
@@ -77,8 +92,10 @@ def create_app(config: SimulatorConfig, *, clock: WorldClock | None = None) -> S
             await asyncio.gather(*going_on, return_exceptions=True)
         world.close()
 
+    kinds = (CheckoutPage, PortalPage, InvoicePage, AuthenticationPage)
+    pages = [route for kind in kinds for route in kind(world).routes()]
     app = Starlette(
-        routes=[*control.routes(), Path("/{path:path}", api.serve, methods=_METHODS)],
+        routes=[*control.routes(), *pages, Path("/{path:path}", api.serve, methods=_METHODS)],
         lifespan=lifespan,
     )
     app.state.world, app.state.faults = world, faults

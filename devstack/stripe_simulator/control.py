@@ -36,6 +36,7 @@ from devstack.stripe_simulator.api import Api
 from devstack.stripe_simulator.faults import FaultPlan, Faults
 from devstack.stripe_simulator.world import World, public
 
+_STEP_S = 3_600
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -105,10 +106,14 @@ class Control:
 
     async def _go_on(self, request: Request) -> Response:
         asked = Advance.model_validate_json(await request.body())
+        left = asked.seconds
+        while left > 0:
+            # Hour by hour, so that what happens bears about the time at which it is due.
+            self._world.clock.skipped_s += min(left, _STEP_S)
+            left -= _STEP_S
+            self._advance()
         with self._world.call():
-            self._world.clock.skipped_s += asked.seconds
             self._world.keep_clock()
-        self._advance()
         return JSONResponse({"now": self._world.now()})
 
     async def _retry(self, request: Request) -> Response:

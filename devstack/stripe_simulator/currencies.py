@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from devstack.stripe_simulator.failures import invalid_parameter
 
 _ALL = (
@@ -29,12 +31,11 @@ def check_currency(currency: str, param: str = "currency") -> str:
     return lower
 
 
-def shown(amount: int, currency: str) -> str:
-    """Return an amount of minor units as people read it."""
+def shown(amount: int | Decimal, currency: str) -> str:
+    """Return an amount of minor units, fractions of them too, as people read it."""
     places = _PLACES.get(currency, 2)
-    sign, digits = ("−" if amount < 0 else ""), str(abs(amount)).rjust(places + 1, "0")
-    whole, fraction = (digits[:-places], digits[-places:]) if places else (digits, "")
-    grouped = f"{int(whole):,}"
-    symbol = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}.get(currency)
-    number = f"{grouped}.{fraction}" if fraction else grouped
-    return f"{sign}{symbol}{number}" if symbol else f"{sign}{currency.upper()} {number}"
+    major = abs(Decimal(amount)).scaleb(-places)
+    # Unit prices may be fractions of a minor unit: all their places are shown.
+    shortest = max(places, -int(major.normalize().as_tuple().exponent))
+    symbol = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}.get(currency, f"{currency.upper()} ")
+    return f"{'−' if amount < 0 else ''}{symbol}{major:,.{shortest}f}"

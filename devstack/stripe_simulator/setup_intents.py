@@ -10,6 +10,7 @@ from devstack.stripe_simulator.pages import Page, paginate, within
 from devstack.stripe_simulator.routes import Call, Route
 from devstack.stripe_simulator.world import World, public
 
+KIND = "setup_intent"
 _CANCELABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
 _NOT_AUTHENTICATED = Outcome(
     "declined",
@@ -56,7 +57,7 @@ def begin(
     identifier = world.new_id("seti")
     intent: Obj = {
         "id": identifier,
-        "object": "setup_intent",
+        "object": KIND,
         "application": None,
         "automatic_payment_methods": automatic,
         "cancellation_reason": None,
@@ -173,14 +174,14 @@ def _unexpected_state(intent: Obj, verb: str) -> StripeFailure:
 
 
 def _confirm(world: World, call: Call, intent: str) -> Obj:
-    found = world.get("setup_intent", intent)
+    found = world.get(KIND, intent)
     if found["status"] in ("requires_payment_method", "requires_confirmation"):
         _take_method(world, found, call.parameters)
     return confirm(world, found, call.parameters.text("return_url"))
 
 
 def _update(world: World, call: Call, intent: str) -> Obj:
-    found = world.get("setup_intent", intent)
+    found = world.get(KIND, intent)
     if found["status"] not in _CANCELABLE:
         raise _unexpected_state(found, "update")
     parameters = call.parameters
@@ -195,7 +196,7 @@ def _update(world: World, call: Call, intent: str) -> Obj:
 
 
 def _cancel(world: World, call: Call, intent: str) -> Obj:
-    found = world.get("setup_intent", intent)
+    found = world.get(KIND, intent)
     reason = call.parameters.choice("cancellation_reason", _REASONS) or None
     if found["status"] not in _CANCELABLE:
         raise _unexpected_state(found, "cancel")
@@ -205,13 +206,13 @@ def _cancel(world: World, call: Call, intent: str) -> Obj:
 
 def _retrieve(world: World, call: Call, intent: str) -> Obj:
     call.parameters.text("client_secret")
-    return world.get("setup_intent", intent)
+    return world.get(KIND, intent)
 
 
 def _list(world: World, call: Call) -> Page:
     parameters = call.parameters
     equal = {name: value for name in ("customer", "payment_method") if (value := parameters.text(name))}
-    return paginate(parameters, call.path, within(parameters, world.find("setup_intent", **equal)))
+    return paginate(parameters, call.path, within(parameters, world.find(KIND, **equal)))
 
 
 ROUTES = [

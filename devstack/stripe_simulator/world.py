@@ -69,7 +69,7 @@ class World:
     def clock_of(self, obj: Obj) -> str | None:
         """Return the id of the test clock that an object hangs on."""
         own: str | None = obj["id"] if obj.get("object") == _CLOCK else obj.get("test_clock")
-        if own is None and isinstance(customer := obj.get("customer"), str):
+        if own is None and isinstance(customer := obj.get("customer") or obj.get("_customer"), str):
             known = self._kinds.get("customer", {}).get(customer, {})
             own = known.get("test_clock")
         return own if own in self._kinds.get(_CLOCK, {}) else None
