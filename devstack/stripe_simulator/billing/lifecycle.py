@@ -31,6 +31,7 @@ from devstack.stripe_simulator.world import World
 Due = tuple[int, int, Callable[[], object]]
 """When, what comes first at the same time, and what is done."""
 
+CLOCK = "test_helpers.test_clock"
 _INCOMPLETE_S = 23 * 3_600
 _EXPIRING_S = 7 * DAY
 _RUNNING = ("active", "past_due", "trialing", "unpaid")
@@ -52,8 +53,16 @@ def advance(world: World, until: int, clock: str | None = None) -> None:
         _set_time(world, clock, until)
 
 
+def tick(world: World) -> None:
+    """Do what is due on the wall clock, and move the test clocks that are to move."""
+    advance(world, world.clock.now())
+    for clock in reversed(world.find(CLOCK, status="advancing")):
+        advance(world, clock["status_details"]["advancing"]["target_frozen_time"], clock["id"])
+        world.update(clock, {"status": "ready", "status_details": {}}, "test_helpers.test_clock.ready")
+
+
 def _set_time(world: World, clock: str, now: int) -> None:
-    found = world.get("test_helpers.test_clock", clock)
+    found = world.get(CLOCK, clock)
     world.update(found, {"frozen_time": max(now, found["frozen_time"])})
 
 

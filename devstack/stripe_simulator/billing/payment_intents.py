@@ -68,13 +68,13 @@ def open_for(world: World, invoice: Obj) -> Obj:
             "amount_requested": invoice["amount_due"],
             "created": now,
             "currency": invoice["currency"],
-            "customer": invoice["customer"],
             "invoice": invoice["id"],
             "is_default": True,
             "livemode": False,
             "payment": {"payment_intent": identifier, "type": "payment_intent"},
             "status": "open",
             "status_transitions": {"canceled_at": None, "paid_at": None},
+            "_customer": invoice["customer"],
         }
     )
     secret = {"client_secret": intent["client_secret"], "type": "payment_intent"}

@@ -6,14 +6,14 @@ docs.stripe.com/billing/testing/test-clocks/api-advanced-usage
 
 from __future__ import annotations
 
-from devstack.stripe_simulator.billing import lifecycle, standing, subscriptions
+from devstack.stripe_simulator.billing import standing, subscriptions
+from devstack.stripe_simulator.billing.lifecycle import CLOCK
 from devstack.stripe_simulator.billing.periods import DAY, step
 from devstack.stripe_simulator.failures import Obj, StripeFailure, invalid_parameter, missing_parameter
 from devstack.stripe_simulator.pages import Page, paginate
 from devstack.stripe_simulator.routes import Call, Route
 from devstack.stripe_simulator.world import World
 
-CLOCK = "test_helpers.test_clock"
 _DELETED_AFTER_S = 30 * DAY
 _TWO_YEARS: Obj = {"interval": "year", "interval_count": 2}
 # What hangs on a clock and goes with it.
@@ -57,8 +57,9 @@ def delete(world: World, call: Call, clock: str) -> Obj:
     customers = world.find("customer", test_clock=clock)
     for customer in customers:
         for kind in _KINDS:
-            for obj in world.find(kind, customer=customer["id"]):
-                world.delete(obj)
+            for obj in world.find(kind):
+                if customer["id"] in (obj.get("customer"), obj.get("_customer")):
+                    world.delete(obj)
         world.delete(customer)
     world.delete(found, "test_helpers.test_clock.deleted")
     return {"id": clock, "object": CLOCK, "deleted": True}
@@ -82,14 +83,6 @@ def advance(world: World, call: Call, clock: str) -> Obj:
         raise invalid_parameter("frozen_time", message)
     details = {"advancing": {"target_frozen_time": target}}
     return world.update(found, {"status": "advancing", "status_details": details}, "test_helpers.test_clock.advancing")
-
-
-def tick(world: World) -> None:
-    """Do what is due on the wall clock, and move the clocks that are to move."""
-    lifecycle.advance(world, world.clock.now())
-    for clock in reversed(world.find(CLOCK, status="advancing")):
-        lifecycle.advance(world, clock["status_details"]["advancing"]["target_frozen_time"], clock["id"])
-        world.update(clock, {"status": "ready", "status_details": {}}, "test_helpers.test_clock.ready")
 
 
 def _furthest(world: World, clock: Obj) -> int:

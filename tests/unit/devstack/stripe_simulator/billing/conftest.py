@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from devstack.stripe_simulator import billing, coupons, customers, payment_methods, prices, products, promotion_codes
-from devstack.stripe_simulator.billing import test_clocks
+from devstack.stripe_simulator.billing import lifecycle
 from devstack.stripe_simulator.clock import WorldClock
 from devstack.stripe_simulator.expansion import expand
 from devstack.stripe_simulator.failures import Obj
@@ -106,12 +106,12 @@ class Stripe:
     def advance(self, clock: str, text: str) -> None:
         """Move a test clock, without Stripe's limit of two intervals."""
         with self.world.call():
-            test_clocks.lifecycle.advance(self.world, at(text), clock)
+            lifecycle.advance(self.world, at(text), clock)
 
     def tick(self) -> None:
         """Do what is due on the wall clock."""
         with self.world.call():
-            test_clocks.tick(self.world)
+            lifecycle.tick(self.world)
 
     def events(self, *kinds: str) -> list[Obj]:
         """Return the events so far, oldest first; only of these kinds if any are named."""
