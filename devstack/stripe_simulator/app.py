@@ -71,7 +71,7 @@ def create_app(config: SimulatorConfig, *, clock: WorldClock | None = None) -> S
 
     def advance() -> None:
         with world.call():
-            lifecycle.advance(world, world.clock.now(), None)
+            lifecycle.tick(world)
             checkout.expire_due(world)
 
     control = Control(world, api, faults, advance, config.api_key)
