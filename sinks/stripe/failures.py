@@ -44,7 +44,7 @@ _MOVED_ON: Final = frozenset(
         "setup_intent_unexpected_state",
     }
 )
-# Such a refusal has no code; the words are all there is.
+# This refusal has been seen without its documented code `duplicate_meter_event`; the words are always there.
 _METER_EVENT_IS_KNOWN: Final = "An event already exists with identifier"
 METER_EVENT_EXISTS: Final = "METER_EVENT_EXISTS"
 
@@ -110,7 +110,7 @@ def _refusal(status: int, body: dict[str, Any], details: dict[str, Any]) -> Mete
         return PaymentFailed(message, **details)
     if body.get("type") == "idempotency_error":
         return ConflictError(message, code="IDEMPOTENCY_KEY_REUSED", **details)
-    if status == 404:
+    if status == 404 and code:  # without a code it is no thing but a path that Stripe does not know
         return NotFoundError(message, **details)
     if message.startswith(_METER_EVENT_IS_KNOWN):
         return ConflictError(message, code=METER_EVENT_EXISTS, **details)

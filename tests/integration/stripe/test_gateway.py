@@ -1,0 +1,219 @@
+"""The gateway and the simulator, with faults between them: what was meant is there once, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import stripe
+from pydantic import SecretStr
+
+from runtime.clock import utc_now
+from runtime.errors import ConflictError, InvalidInput, NotFoundError, PaymentFailed, StripeAPIError
+from sinks.stripe.client import StripeGateway
+from sinks.stripe.webhooks import SnapshotEvent, verify
+from tests.integration.stripe.simulator_process import SimulatorProcess
+
+_PER_S = 150
+_OPERATIONS = 1_000
+_AT_ONCE = 40
+_USERS = 25
+
+
+async def test_a_thousand_operations_under_faults_make_exactly_what_was_meant(process: SimulatorProcess) -> None:
+    began_at = utc_now()
+    settings = process.settings(timeout_s=2.0, give_up_s=120.0, max_tries=15, max_requests_per_s=_PER_S)
+    async with StripeGateway(settings) as gateway:
+        meter = await gateway.meters.create("meter", event_name="tokens", display_name="Tokens")
+        product = (await gateway.products.create("product", name="Pro"))["id"]
+        users = [(await gateway.customers.create(f"user:{n}", name="Ada"))["id"] for n in range(_USERS)]
+        process.break_things(
+            {"kind": "drop_after", "probability": 0.1},
+            {"kind": "error_before", "probability": 0.05, "status": 503},
+            {"kind": "error_after", "probability": 0.05},
+            {"kind": "rate_limit", "probability": 0.05},
+            {"kind": "hang_after", "probability": 0.02, "seconds": 2.5},
+            seed=7,
+        )
+
+        def operation(n: int) -> Awaitable[Any]:
+            match n % 4:
+                case 0:
+                    return gateway.customers.create(f"customer:{n}", name=f"customer {n}", metadata={"n": str(n)})
+                case 1:
+                    return gateway.prices.create(
+                        f"price:{n}", product=product, currency="usd", unit_amount=n, metadata={"n": str(n)}
+                    )
+                case 2:
+                    return gateway.coupons.create(f"coupon:{n}", id=f"c{n}", percent_off=5, duration="once")
+                case _:
+                    return gateway.meter_events.send(
+                        identifier=f"usage:{n}", event_name="tokens", customer=users[n % _USERS], value=n, at=began_at
+                    )
+
+        answers = await _all_of(operation)
+        process.break_things()
+        usage = {
+            user: sum(n for n in range(3, _OPERATIONS, 4) if n % _USERS == number) for number, user in enumerate(users)
+        }
+        await _until_counted(gateway, meter["id"], usage, began_at)
+    calls = process.calls()
+    assert {kind for call in calls for kind in call["faults"]} >= {
+        "drop_after",
+        "error_before",
+        "error_after",
+        "rate_limit",
+        "hang_after",
+    }
+    assert len(calls) > _OPERATIONS * 1.2
+    meant = Counter(str(n) for n in range(_OPERATIONS) if n % 4 == 0)
+    assert Counter(made["metadata"]["n"] for made in process.objects("customer") if made["metadata"]) == meant
+    assert Counter(made["unit_amount"] for made in process.objects("price")) == Counter(range(1, _OPERATIONS, 4))
+    assert Counter(made["id"] for made in process.objects("coupon")) == Counter(f"c{n}" for n in range(2, 1_000, 4))
+    assert answers[3::4] == [True] * (_OPERATIONS // 4)
+    assert [answer["metadata"]["n"] for answer in answers[::4]] == list(meant)
+    _assert_limit_kept(sorted(call["at"] for call in calls))
+
+
+async def _all_of(operation: Callable[[int], Awaitable[Any]]) -> list[Any]:
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def run(n: int) -> Any:
+        async with turns:
+            return await operation(n)
+
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(run(n)) for n in range(_OPERATIONS)]
+    return [done.result() for done in running]
+
+
+async def _until_counted(gateway: StripeGateway, meter: str, usage: dict[str, int], at: datetime) -> None:
+    """Wait until Stripe has counted exactly this for each customer; it does so a moment after it answers."""
+    minute = int(at.timestamp()) // 60 * 60
+
+    async def counted(customer: str) -> int:
+        window: Any = {"customer": customer, "start_time": minute, "end_time": minute + 60}
+        return int(sum([found["aggregated_value"] async for found in gateway.meters.summaries(meter, **window)]))
+
+    async with asyncio.timeout(30):
+        while (found := {customer: await counted(customer) for customer in usage}) != usage:
+            assert all(found[customer] <= most for customer, most in usage.items()), "counted twice"
+            await asyncio.sleep(0.5)
+
+
+def _assert_limit_kept(arrivals: list[float]) -> None:
+    # A millisecond for what the wall clock that wrote these is corrected by.
+    assert all(later - first > 1 - 0.001 for first, later in zip(arrivals, arrivals[_PER_S:], strict=False)), (
+        "more calls in a second than allowed"
+    )
+
+
+async def test_a_cancellation_whose_answer_was_lost_is_done(process: SimulatorProcess) -> None:
+    async with StripeGateway(process.settings()) as gateway:
+        subscription = await _subscribe(gateway)
+        process.break_things({"kind": "drop_after", "method": "DELETE", "times": 1})
+        ended = await gateway.subscriptions.cancel_now(subscription)
+        assert (ended["id"], ended["status"]) == (subscription, "canceled")
+        assert (await gateway.subscriptions.cancel_now(subscription))["status"] == "canceled"
+        with pytest.raises(NotFoundError):
+            await gateway.subscriptions.cancel_now("sub_of_nobody")
+
+
+async def test_a_meter_event_that_stripe_holds_already_is_told_and_counted_once(process: SimulatorProcess) -> None:
+    async with StripeGateway(process.settings()) as gateway:
+        meter = await gateway.meters.create("meter", event_name="tokens", display_name="Tokens")
+        customer = (await gateway.customers.create("customer"))["id"]
+        at = utc_now()
+
+        async def send() -> bool:
+            return await gateway.meter_events.send(
+                identifier="usage:1", event_name="tokens", customer=customer, value=5, at=at
+            )
+
+        # Under another key, as if ours were forgotten after its 24 hours.
+        form = {"event_name": "tokens", "identifier": "usage:1", "timestamp": str(int(at.timestamp()))}
+        payload = {"payload[stripe_customer_id]": customer, "payload[value]": "5"}
+        sent = process.control.post("/v1/billing/meter_events", data={**form, **payload})
+        assert sent.is_success
+        assert await send() is False
+        await _until_counted(gateway, meter["id"], {customer: 5}, at)
+
+
+async def test_refusals_say_what_was_wrong(process: SimulatorProcess) -> None:
+    async with StripeGateway(process.settings()) as gateway:
+        customer = (await gateway.customers.create("customer", name="Ada"))["id"]
+        with pytest.raises(ConflictError) as reused:
+            await gateway.customers.create("customer", name="Eve")
+        assert reused.value.code == "IDEMPOTENCY_KEY_REUSED"
+        with pytest.raises(NotFoundError) as unknown:
+            await gateway.customers.get("cus_of_nobody")
+        assert unknown.value.details["stripe_request_id"].startswith("req_")
+        with pytest.raises(PaymentFailed) as declined:
+            await gateway.payment_methods.attach("card", "pm_card_chargeDeclined", customer)
+        assert declined.value.details["decline_code"] == "generic_decline"
+        with pytest.raises(InvalidInput) as wrong:
+            await gateway.coupons.create("coupon", percent_off=150, duration="once")
+        assert wrong.value.details["field"] == "percent_off"
+        await gateway.coupons.create("coupon:a", id="HALF", percent_off=50, duration="once")
+        with pytest.raises(ConflictError):
+            await gateway.coupons.create("coupon:b", id="HALF", percent_off=50, duration="once")
+        assert (await gateway.coupons.delete("HALF"))["deleted"] is True
+        assert (await gateway.coupons.delete("HALF"))["deleted"] is True
+    wrong_key = process.settings().model_copy(update={"api_key": SecretStr("sk_test_of_somebody_else")})
+    async with StripeGateway(wrong_key) as gateway:
+        with pytest.raises(StripeAPIError, match="does not accept our API key") as stranger:
+            await gateway.customers.get("cus_1")
+        assert "somebody" not in f"{stranger.value!r} {stranger.value.details}"
+
+
+async def test_long_lists_come_whole_and_in_order(process: SimulatorProcess) -> None:
+    async with StripeGateway(process.settings(max_requests_per_s=500)) as gateway:
+        made = [(await gateway.customers.create(f"customer:{n}"))["id"] for n in range(23)]
+        found = [customer["id"] async for customer in gateway.customers.each(limit=5)]
+    assert found == made[::-1]
+
+
+async def test_what_the_simulator_signs_is_believed_by_us_and_by_the_library(process: SimulatorProcess) -> None:
+    received: asyncio.Queue[tuple[bytes, str]] = asyncio.Queue()
+
+    async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        headers = dict(line.split(": ", 1) for line in head.strip().split("\r\n")[1:])
+        headers = {name.lower(): value for name, value in headers.items()}
+        body = await reader.readexactly(int(headers["content-length"]))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+        received.put_nowait((body, headers["stripe-signature"]))
+
+    server = await asyncio.start_server(receive, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/stripe"
+    async with server, StripeGateway(process.settings()) as gateway:
+        endpoint = await gateway.webhook_endpoints.create("endpoint", url=url, enabled_events=["customer.created"])
+        customer = await gateway.customers.create("customer", name="Ärger & Söhne", metadata={"n": "1"})
+        raw, header = await asyncio.wait_for(received.get(), 20)
+        (listed,) = [event async for event in gateway.events.each(type="customer.created")]
+        assert [event async for event in gateway.events.undelivered(since=datetime(2026, 1, 1, tzinfo=UTC))] == []
+    event = verify(raw, header, [SecretStr("whsec_other"), SecretStr(endpoint["secret"])], utc_now())
+    assert isinstance(event, SnapshotEvent)
+    assert (event.type, event.object) == ("customer.created", customer)
+    assert listed["id"] == event.id
+    theirs = stripe.Webhook.construct_event(raw, header, endpoint["secret"])  # type: ignore[no-untyped-call]
+    assert theirs.id == json.loads(raw)["id"]
+
+
+async def _subscribe(gateway: StripeGateway) -> str:
+    product = (await gateway.products.create("product", name="Pro"))["id"]
+    price = await gateway.prices.create(
+        "price", product=product, currency="usd", unit_amount=900, recurring={"interval": "month"}
+    )
+    customer = (await gateway.customers.create("customer"))["id"]
+    card = await gateway.payment_methods.attach("card", "pm_card_visa", customer)
+    await gateway.payment_methods.set_default("default", card["id"], customer)
+    subscription = await gateway.subscriptions.create("sub", customer=customer, items=[{"price": price["id"]}])
+    return str(subscription["id"])
