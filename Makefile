@@ -26,7 +26,7 @@ check: $(READY) ## Style, types, layers and unit tests, under a minute
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/pytest -q tests/unit
+	@$(BIN)/pytest -q -n auto tests/unit
 
 bench: $(READY) ## Measure, a JSON line a figure
 	@$(BIN)/meterstream bench --json
