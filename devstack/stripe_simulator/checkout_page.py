@@ -164,7 +164,8 @@ def _words(line: Obj) -> Obj:
 def _due(session: Obj) -> str:
     if not session["_lines"]:
         return ""
-    return f"every {price_words.interval(session['_lines'][0]['price'])}"
+    every = f"every {price_words.interval(session['_lines'][0]['price'])}"
+    return f"today, then {every}" if session["total_details"]["amount_discount"] else every
 
 
 def _button(session: Obj) -> str:

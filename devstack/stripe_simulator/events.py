@@ -28,10 +28,12 @@ def _list(world: World, call: Call) -> Page:
     parameters = call.parameters
     kind, kinds = parameters.text("type"), parameters.texts("types")
     delivered = parameters.boolean("delivery_success")
+    oldest = world.clock.now() - _KEPT_S
     found = [
         event
         for event in world.find("event")
-        if (not kind or _matches(event["type"], kind))
+        if event["_written"] >= oldest
+        and (not kind or _matches(event["type"], kind))
         and (not kinds or event["type"] in kinds)
         and (delivered is None or (event["pending_webhooks"] == 0) == delivered)
     ]
