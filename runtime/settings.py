@@ -116,7 +116,9 @@ class StripeSettings(_Group):
     )
     timeout_s: float = Field(default=30.0, gt=0, description="Of one try.")
     max_requests_per_s: int | None = Field(
-        default=None, ge=1, description="Of this process; Stripe's own limits if unset: 100 live, 25 in a sandbox."
+        default=None,
+        ge=1,
+        description="Of this process. Unset: what Stripe allows the whole account, 100 live and 25 in a sandbox.",
     )
     max_tries: int = Field(default=8, ge=1)
     give_up_s: float = Field(default=60.0, gt=0, description="No try of a call begins later than this.")

@@ -36,6 +36,7 @@ from sinks.stripe.webhook_endpoints import WebhookEndpoints
 # Requests a second that Stripe allows an account (https://docs.stripe.com/rate-limits).
 _LIVE_PER_S: Final = 100
 _SANDBOX_PER_S: Final = 25
+_LIVE_KEYS: Final = ("sk_live_", "rk_live_")
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
@@ -50,7 +51,7 @@ class StripeGateway:
     def __init__(self, settings: StripeSettings) -> None:
         key = _checked_key(settings)
         _silence_the_library()
-        self._http = HttpClient(timeout_s=settings.timeout_s)
+        self._http = HttpClient(timeout_s=settings.timeout_s, direct=_is_local(settings.api_base))
         client = stripe.StripeClient(
             key,
             stripe_version=API_VERSION,
@@ -100,7 +101,7 @@ def allowed_per_s(settings: StripeSettings) -> int:
     if settings.max_requests_per_s is not None:
         return settings.max_requests_per_s
     key = settings.api_key.get_secret_value() if settings.api_key else ""
-    return _LIVE_PER_S if key.startswith(("sk_live_", "rk_live_")) else _SANDBOX_PER_S
+    return _LIVE_PER_S if key.startswith(_LIVE_KEYS) else _SANDBOX_PER_S
 
 
 def _checked_key(settings: StripeSettings) -> str:
@@ -117,9 +118,15 @@ def _checked_key(settings: StripeSettings) -> str:
         raise RefusedToStart("Stripe needs a key: set METERSTREAM_STRIPE__API_KEY to one such as sk_test_….")
     if settings.api_base:
         base = urlsplit(settings.api_base)
-        if not base.hostname or (base.scheme != "https" and (base.scheme != "http" or base.hostname not in _LOOPBACK)):
-            raise RefusedToStart("METERSTREAM_STRIPE__API_BASE must be an https URL: the API key travels there.")
+        if base.scheme not in ("http", "https") or not base.hostname:
+            raise RefusedToStart("METERSTREAM_STRIPE__API_BASE must be a URL such as https://127.0.0.1:12111.")
+        if base.scheme == "http" and key.startswith(_LIVE_KEYS) and not _is_local(settings.api_base):
+            raise RefusedToStart("METERSTREAM_STRIPE__API_BASE must be an https URL: a live API key travels there.")
     return key
+
+
+def _is_local(api_base: str | None) -> bool:
+    return api_base is not None and urlsplit(api_base).hostname in _LOOPBACK
 
 
 def _silence_the_library() -> None:

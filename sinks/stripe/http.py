@@ -17,9 +17,11 @@ class HttpClient(stripe.HTTPClient):
 
     name = "httpx"
 
-    def __init__(self, *, timeout_s: float) -> None:
+    def __init__(self, *, timeout_s: float, direct: bool) -> None:
+        """`direct` passes by the proxy of the environment, which cannot reach this machine."""
         super().__init__()
-        self._client = httpx.AsyncClient(timeout=timeout_s, limits=httpx.Limits(max_keepalive_connections=20))
+        limits = httpx.Limits(max_keepalive_connections=20)
+        self._client = httpx.AsyncClient(timeout=timeout_s, limits=limits, trust_env=not direct)
 
     async def request_async(
         self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None

@@ -27,8 +27,9 @@ class MeterEvents:
     async def send(self, *, identifier: str, event_name: str, customer: str, value: int, at: datetime) -> bool:
         """Report usage once per identifier (at most 100 characters); False if Stripe held that identifier already.
 
-        Stripe remembers identifiers for at least 24 hours, and counts later than it answers: a customer or value that
-        it cannot use is told by a thin event only.
+        Who repeats an identifier must repeat the rest too, `at` included: Stripe refuses the same key with other
+        parameters. Stripe remembers identifiers for at least 24 hours, and counts later than it answers: a customer or
+        value that it cannot use is told by a thin event only.
         """
         params: MeterEventCreateParams = {
             "event_name": event_name,

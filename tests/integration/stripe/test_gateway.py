@@ -19,6 +19,8 @@ from sinks.stripe.client import StripeGateway
 from sinks.stripe.webhooks import SnapshotEvent, verify
 from tests.integration.stripe.simulator_process import SimulatorProcess
 
+pytestmark = pytest.mark.integration
+
 _PER_S = 150
 _OPERATIONS = 1_000
 _AT_ONCE = 40

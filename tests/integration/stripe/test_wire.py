@@ -17,6 +17,8 @@ from sinks.stripe.calls import API_VERSION
 from sinks.stripe.client import StripeGateway
 from tests.integration.stripe.wire_server import Behaviour, WireServer, wire_server
 
+pytestmark = pytest.mark.integration
+
 _KEY = "sk_test_51HiddenKey"
 _AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

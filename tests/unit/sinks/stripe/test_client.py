@@ -29,10 +29,19 @@ def test_without_a_usable_key_it_does_not_start(key: str | None) -> None:
     assert not key or key not in str(refused.value)
 
 
-@pytest.mark.parametrize("base", ["http://stripe.example", "ftp://127.0.0.1", "stripe.example", "https://"])
-def test_the_key_travels_encrypted_or_not_at_all(base: str) -> None:
+@pytest.mark.parametrize("base", ["ftp://127.0.0.1", "stripe.example", "https://", "127.0.0.1:80"])
+def test_a_base_that_is_no_url_is_refused(base: str) -> None:
     with pytest.raises(RefusedToStart, match="METERSTREAM_STRIPE__API_BASE"):
         StripeGateway(_settings(api_base=base))
+
+
+async def test_a_live_key_travels_encrypted_or_not_at_all() -> None:
+    with pytest.raises(RefusedToStart, match="a live API key"):
+        StripeGateway(_settings("sk_live_1", api_base="http://stripe.example"))
+    async with StripeGateway(_settings("sk_live_1", api_base="http://127.0.0.1:9")):
+        pass
+    async with StripeGateway(_settings("sk_test_1", api_base="http://simulator:9")):
+        pass
 
 
 async def test_another_version_of_the_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
