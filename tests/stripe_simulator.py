@@ -19,7 +19,7 @@ from devstack.ports import LOOPBACK, free_port
 from devstack.stripe_simulator.app import create_app
 from devstack.stripe_simulator.config import SimulatorConfig
 from runtime.settings import StripeSettings
-from tests.contract.stripe_document import check_answer, check_event, check_request, stripe_document
+from tests.contract.stripe_document import check_answer, check_event, check_object, check_request, stripe_document
 from tests.engines import wait_for
 
 _KEY = "sk_test_of_the_tests"
@@ -34,6 +34,7 @@ class CheckedSimulator:
         self.problems: list[str] = []
         self.calls: list[tuple[str, str, int]] = []
         """Method, path and status of each call."""
+        self._judged: set[str] = set()
 
     @property
     def settings(self) -> StripeSettings:
@@ -56,16 +57,25 @@ class CheckedSimulator:
 
     def reset(self) -> None:
         """Let it forget everything; what it wrote so far is judged before."""
-        self.check_events()
+        self.check_all()
         with self.client() as client:
             assert client.post("/_simulator/reset").status_code == 200
 
-    def check_events(self) -> list[dict[str, Any]]:
-        """Judge every event that it has written; returns them, newest first."""
+    def check_all(self) -> set[str]:
+        """Judge every event that it has written, and every object that it keeps; returns the events' types."""
+        with self.client() as client:
+            kinds = client.get("/_simulator/objects").json()
         events = self.objects("event") + self.objects("v2.core.event")
         for event in events:
-            self.problems += [f"event {event['type']}: {problem}" for problem in check_event(event)]
-        return events
+            if event["id"] not in self._judged:
+                self._judged.add(event["id"])
+                self.problems += [f"event {event['type']}: {problem}" for problem in check_event(event)]
+        for kind in kinds:
+            if kind.startswith("_") or kind in ("event", "v2.core.event"):
+                continue
+            for obj in self.objects(kind):
+                self.problems += [f"kept {problem}" for problem in check_object(obj)]
+        return {event["type"] for event in events}
 
     def judge(self, method: str, path: str, form: list[tuple[str, str]], status: int, answer: Any) -> None:
         """Hold one exchange against the document."""
@@ -83,7 +93,7 @@ def checked_simulator() -> Iterator[CheckedSimulator]:
     stripe_document()  # reading it takes seconds, in which a server must not stand still
     port = free_port()
     checked = CheckedSimulator(port)
-    app = _Judged(create_app(SimulatorConfig(port=port, api_key=_KEY)), checked)
+    app = _Judged(create_app(SimulatorConfig(port=port, api_key=_KEY, tick_s=0.1)), checked)
     server = uvicorn.Server(uvicorn.Config(app, host=LOOPBACK, port=port, log_level="warning", access_log=False))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
     thread.start()
@@ -91,7 +101,7 @@ def checked_simulator() -> Iterator[CheckedSimulator]:
         wait_for("the simulator answers", lambda: server.started or not thread.is_alive())
         assert server.started
         yield checked
-        checked.check_events()
+        checked.check_all()
     finally:
         server.should_exit = True
         thread.join(20)

@@ -204,8 +204,8 @@ def _overlay(document: dict[str, Any]) -> None:
     """Bring the document to our version where the two differ in what we use.
 
     The billing cycle anchor of an update, a resumption and a preview of either became an object in 2026-10-28.endive
-    (`SubscriptionUpdateParamsBillingCycleAnchor` and its like in stripe 16.1.0); that version is one to ask for, and its
-    meters have events (`WebhookEndpointCreateParams.enabled_events`).
+    (`SubscriptionUpdateParamsBillingCycleAnchor` and its like in stripe 16.1.0); that version is one to ask for, and
+    its meters have events (`WebhookEndpointCreateParams.enabled_events`).
     """
     change = {"type": {"type": "string", "enum": ["now", "unchanged"]}}
     anchor = {"type": "object", "required": ["type"], "properties": change}
