@@ -25,6 +25,8 @@ def demo(
 ) -> None:
     """Feed in a real trace with all that goes wrong in real life, recount it from the file, and compare every number.
 
+    In the end a customer's usage is billed by the Stripe simulator, whose invoice must be the one that we computed.
+
     Uses the stack that is up, under an organization of its own; else starts a stack in a temporary directory and stops
     it at the end. Ends with one JSON line: of the `sent`, some are `rejected` over HTTP; the `accepted` are
     `counted`, `duplicates` or `dead_letters` (`conflicts` are among these). Exit code 1: a number differs.
@@ -43,7 +45,7 @@ def demo(
         console.print(f"[blue]·[/blue] [dim]{time.monotonic() - began:5.1f} s[/dim]  {what}", soft_wrap=True)
 
     with shown_failures(), demo_stack(Settings(), apply_all, say) as stack:
-        report = asyncio.run(run_demo(stack.settings, stack.api_url, say))
+        report = asyncio.run(run_demo(stack.settings, stack.api_url, say, simulated_stripe=stack.simulated_stripe))
         stack.keep = not report.comparison.equal
     print_report(console, report)
     print(json.dumps(report.as_json()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from devstack.demo import checks
 from devstack.demo.checks import Fates
 from devstack.demo.comparison import Comparison
 from devstack.demo.found import Hours, hourly_numbers, query_api
+from devstack.demo.invoice import check_invoice
 from devstack.demo.meters import METERS
 from devstack.demo.plan import Plan, make_plan
 from devstack.demo.recount import Recount
@@ -57,6 +59,8 @@ class DemoReport:
     stored: int
     comparison: Comparison
     tokens: dict[str, int | str]
+    invoice_cents: int | None
+    """None without the Stripe simulator."""
     seconds: float
 
     def as_json(self) -> dict[str, Any]:
@@ -74,6 +78,7 @@ class DemoReport:
             "counted_postgres": self.fates.counted,
             "counted_clickhouse": self.stored,
             **self.tokens,
+            "invoice_cents": self.invoice_cents,
             "checks": len(self.comparison.checks),
             "organization": self.organization,
             "equal": self.comparison.equal,
@@ -81,7 +86,7 @@ class DemoReport:
         }
 
 
-async def run_demo(settings: Settings, api_url: str, say: Say) -> DemoReport:
+async def run_demo(settings: Settings, api_url: str, say: Say, *, simulated_stripe: bool) -> DemoReport:
     """Run it on a stack that is up. Raises: Unavailable when the workers do not get done, ApiRefusal."""
     topic = topic_name(settings.kafka, USAGE_EVENTS)
     async with AsyncExitStack() as stack:
@@ -98,6 +103,7 @@ async def run_demo(settings: Settings, api_url: str, say: Say) -> DemoReport:
             organization=organization,
             api=await stack.enter_async_context(ApiClient(api_url, key)),
             say=say,
+            simulated_stripe=simulated_stripe,
         )
         return await demo.run(utc_now())
 
@@ -113,6 +119,7 @@ class _Demo:
     organization: OrganizationRow
     api: ApiClient
     say: Say
+    simulated_stripe: bool
 
     async def run(self, now: datetime) -> DemoReport:
         """Send, wait, compare."""
@@ -141,6 +148,7 @@ class _Demo:
         comparison.number("ClickHouse", "events stored", plan.tally.counted, stored[0])
         comparison.number("ClickHouse", "of them distinct", plan.tally.counted, stored[1])
         await checks.check_queries(comparison, recount, query_api(self.api, now))
+        invoice_cents = await self._bill(comparison, hours)
         return DemoReport(
             organization=self.organization.slug,
             planned=plan.tally,
@@ -149,8 +157,22 @@ class _Demo:
             stored=stored[0],
             comparison=comparison,
             tokens=_tokens(hours, recount),
+            invoice_cents=invoice_cents,
             seconds=time.monotonic() - began,
         )
+
+    async def _bill(self, comparison: Comparison, hours: Hours) -> int | None:
+        """Let the simulator bill what the keenest customer used, compare the invoice with ours; return its total."""
+        if not self.simulated_stripe:
+            self.say("Stripe itself is set: nothing is sold there for a demo")
+            return None
+        used: Counter[str] = Counter()
+        meter = next(meter for meter in METERS if meter.slug == "input_tokens")
+        for cell, tokens in hourly_numbers(hours, meter).items():
+            used[cell.name] += int(tokens)
+        customer, usage = used.most_common(1)[0]
+        self.say(f"The Stripe simulator bills {usage:,} input tokens of {customer} over a month of simulated time")
+        return await check_invoice(comparison, self.settings.stripe, owner=self.organization.slug, usage=usage)
 
     async def _ledger(self) -> Ledger:
         whole_log = self.settings.kafka.retention_ms < 0

@@ -22,6 +22,8 @@ class DemoStack:
     settings: Settings
     api_url: str
     own: bool
+    simulated_stripe: bool
+    """Whether the stack's Stripe is the simulator; the demo sells nothing at the real one."""
     keep: bool = False
 
 
@@ -31,7 +33,7 @@ def demo_stack(settings: Settings, migrate: Migrate, say: Callable[[str], None])
     running = _running(settings)
     if running is not None:
         say(f"Using the stack that runs in {running.state_dir}; it stays up")
-        yield DemoStack(running.settings(), _api_url(running), own=False)
+        yield _demo_stack(running, own=False)
         return
     # Not below the user's own state: a demo leaves nothing behind.
     state_dir = Path(tempfile.mkdtemp(prefix="meterstream-demo-"))
@@ -41,7 +43,7 @@ def demo_stack(settings: Settings, migrate: Migrate, say: Callable[[str], None])
         say(f"  {progress.name} {progress.what}")
 
     embedded = plan(settings.model_copy(update={"state_dir": state_dir}), usual_ports=False)
-    demo = DemoStack(embedded.stack.settings(), _api_url(embedded.stack), own=True)
+    demo = _demo_stack(embedded.stack, own=True)
     try:
         bring_up(embedded, migrate, detached=False, report=report)
         yield demo
@@ -65,5 +67,7 @@ def _running(settings: Settings) -> Stack | None:
     return stack if len(embedded.running()) == len(embedded.parts) else None
 
 
-def _api_url(stack: Stack) -> str:
-    return next(part.url for part in stack.parts if part.name == "api")
+def _demo_stack(stack: Stack, *, own: bool) -> DemoStack:
+    settings, api_url = stack.settings(), next(part.url for part in stack.parts if part.name == "api")
+    simulated = stack.stripe_api_base is not None and settings.stripe.api_base == stack.stripe_api_base
+    return DemoStack(settings, api_url, own, simulated)

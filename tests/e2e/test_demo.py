@@ -38,5 +38,7 @@ def test_demo_counts_the_trace_exactly(tmp_path: Path) -> None:
     # Of librdkafka's quarter of the records most have their home elsewhere.
     assert report["forwarded"] > 1_500
     assert report["rejected"] > 30
+    # The base fee of the coming month, and usage beyond the least that a month costs.
+    assert report["invoice_cents"] > 4_900 + 500
     assert report["dead_letters"] > report["conflicts"]
     assert not (tmp_path / "none").exists()
