@@ -130,6 +130,9 @@ def confirm(world: World, intent: Obj, method: Obj | None = None, *, authenticat
     outcome = attempt(world, invoice, method=tried, off_session=False)
     if outcome.kind == "declined":
         raise cards.declined(outcome, payment_intent=intent)
+    if authenticated:
+        # What was agreed to for a subscription holds for its later payments.
+        world.update(method, {"_authenticated": "set_up"})
     return intent
 
 

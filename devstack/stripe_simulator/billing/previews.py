@@ -14,6 +14,7 @@ from devstack.stripe_simulator.billing import (
     account,
     cancellations,
     cycle,
+    discounts,
     invoice_items,
     invoices,
     schedules,
@@ -26,6 +27,19 @@ from devstack.stripe_simulator.forms import Parameters
 from devstack.stripe_simulator.world import World
 
 _NEXT_ONLY = ("next",)
+_UNBEGUN: Obj = {
+    "amount_paid": 0,
+    "attempt_count": 0,
+    "attempted": False,
+    "effective_at": None,
+    "ending_balance": None,
+    "hosted_invoice_url": None,
+    "invoice_pdf": None,
+    "number": None,
+    "status": "draft",
+    "status_transitions": dict.fromkeys(("finalized_at", "marked_uncollectible_at", "paid_at", "voided_at")),
+    "_confirmation_secret": None,
+}
 
 
 def preview(world: World, sent: Parameters) -> Obj:
@@ -50,6 +64,8 @@ def _drafted(world: World, sent: Parameters) -> Obj:
         subscription = _begun(world, sent, details)
         invoice = world.known(invoices.INVOICE, subscription["latest_invoice"])
         return invoice or _must(_renewal(world, subscription))
+    if (wanted := discounts.read(world, sent, subscription)) is not None:
+        world.update(subscription, {"discounts": wanted})
     _add_invoice_items(world, sent, subscription)
     if details.boolean("cancel_now"):
         before = subscription["latest_invoice"]
@@ -103,7 +119,10 @@ def _renewal(world: World, subscription: Obj) -> Obj | None:
     ends = subscription["cancel_at"]
     if ends is not None and ends <= at:
         return None
+    before = subscription["latest_invoice"]
     schedules.change_phase(world, subscription, at)
+    if subscription["latest_invoice"] != before:
+        return world.known(invoices.INVOICE, subscription["latest_invoice"])
     after_trial = subscription["status"] == "trialing" and at >= subscription["trial_end"]
     return cycle.renew(world, subscription, at, after_trial=after_trial)
 
@@ -125,9 +144,9 @@ def _add_invoice_items(world: World, sent: Parameters, subscription: Obj) -> Non
 
 
 def _shown(world: World, invoice: Obj) -> Obj:
-    """Return a draft as previews are: without number, with ids that lead nowhere."""
-    shown = deepcopy(invoice)
-    shown |= {"id": world.new_id("upcoming_in"), "amount_paid": 0, "attempted": False, "attempt_count": 0}
+    """Return an invoice as previews are: a draft, also where the rehearsal went further; its id leads nowhere."""
+    shown = deepcopy(invoice) | _UNBEGUN | {"id": world.new_id("upcoming_in")}
+    shown["amount_remaining"] = shown["amount_due"]
     if shown["billing_reason"] == "subscription_cycle":
         shown["billing_reason"] = "upcoming"
         wait_s = account.settings(world)["draft_s"]

@@ -62,7 +62,6 @@ def end(world: World, subscription: Obj, *, reason: str = "cancellation_requeste
         "canceled_at": subscription["canceled_at"] or now,
         "cancellation_details": subscription["cancellation_details"] | {"reason": reason},
         "ended_at": now,
-        "pause_collection": None,
         "status": "canceled",
     }
     _stop_collecting(world, subscription)
