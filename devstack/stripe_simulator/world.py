@@ -132,10 +132,10 @@ class World:
         return identifier in self._kinds.get(f"_deleted.{kind}", {})
 
     def emit(self, event: str, obj: Obj, previous: Obj | None = None) -> None:
-        """Write a snapshot event, and what must be delivered."""
-        data: Obj = {"object": deepcopy(public(obj))}
+        """Write a snapshot event, of the time that the object has, and what must be delivered."""
+        data: Obj = {"object": public(obj)}
         if previous := public(previous or {}):
-            data["previous_attributes"] = deepcopy(previous)
+            data["previous_attributes"] = previous
         record: Obj = {
             "id": self.new_id("evt"),
             "object": "event",
