@@ -112,7 +112,7 @@ def _print_changes(console: Console, changes: Sequence[Change], where: str) -> N
         return
     table = Table("", "what", "name", "change", title=f"At {where}", box=None, title_justify="left")
     for change in changes:
-        table.add_row(change.action, change.thing, change.name, change.detail)
+        table.add_row(change.action, change.thing, change.name, change.detail.replace("; ", "\n"))
     console.print(table)
 
 

@@ -43,7 +43,8 @@ class CheckedSimulator:
 
     def client(self) -> httpx.Client:
         """Return a plain client that may come in."""
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.api_key}"}, timeout=30)
+        headers = {"Authorization": f"Bearer {self.api_key}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
 
     def writes(self) -> list[tuple[str, str]]:
         """Return method and path of the calls that could change something."""

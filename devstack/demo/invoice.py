@@ -48,7 +48,8 @@ async def check_invoice(comparison: Comparison, stripe: StripeSettings, *, owner
         gateway = await stack.enter_async_context(StripeGateway(stripe))
         published = await publish_plans(gateway, plans)
         stack.push_async_callback(_withdraw, gateway, published)
-        comparison.number("Stripe", "left to publish", 0, len(await compare_plans(gateway, plans)))
+        left = sum(change.writes for change in await compare_plans(gateway, plans))
+        comparison.number("Stripe", "left to publish", 0, left)
         clock = await stack.enter_async_context(simulated_time(stripe, _BEGAN_AT))
         prices = [published.prices[f"{plan.slug}:{slug}"] for slug in _PRICES]
         found = await _billed(gateway, clock, prices, owner=owner, usage=usage)

@@ -167,11 +167,11 @@ class _Demo:
             self.say("Stripe itself is set: nothing is sold there for a demo")
             return None
         used: Counter[str] = Counter()
-        meter = next(meter for meter in METERS if meter.slug == "input_tokens")
+        meter = next(meter for meter in METERS if meter.slug == "output_tokens")
         for cell, tokens in hourly_numbers(hours, meter).items():
             used[cell.name] += int(tokens)
         customer, usage = used.most_common(1)[0]
-        self.say(f"The Stripe simulator bills {usage:,} input tokens of {customer} over a month of simulated time")
+        self.say(f"The Stripe simulator bills {usage:,} output tokens of {customer} over a month of simulated time")
         return await check_invoice(comparison, self.settings.stripe, owner=self.organization.slug, usage=usage)
 
     async def _ledger(self) -> Ledger:

@@ -178,7 +178,7 @@ def _price_changes(name: str, plan: Plan, price: Price, versions: Sequence[HeldP
     kept = current if current is not None and current.has(terms) else None
     if kept is None:
         action = Action.NEW_VERSION if versions else Action.CREATE
-        detail = _differences({} if current is None else current.terms, terms)
+        detail = _differences({"product": terms["product"]} if current is None else current.terms, terms)
         version = max((each.version for each in versions), default=0) + 1
         yield Change(action, Thing.PRICE, name, f"v{version} {detail}", plan=plan, price=intended, version=version)
     elif kept.nickname != intended.nickname:
