@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import clickhouse_connect
 import pytest
+import structlog
 from clickhouse_connect.driver.client import Client
 
 from runtime.settings import Settings
@@ -16,6 +18,18 @@ from tests.engines import TestStack, running_stack
 
 if TYPE_CHECKING:
     from tests.stripe_simulator import CheckedSimulator
+
+
+@pytest.fixture(autouse=True)
+def logging_of_this_test_alone() -> Iterator[None]:
+    """Let no test find the log levels that a command set up in this process for the test before it."""
+    before = structlog.get_config()
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    structlog.configure(**before)
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
