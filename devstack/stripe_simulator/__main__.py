@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 
@@ -9,10 +10,14 @@ import uvicorn
 
 from devstack.stripe_simulator.app import create_app
 from devstack.stripe_simulator.config import SimulatorConfig
+from runtime.logging import configure_logging
 
 
 def main() -> None:
     """Serve."""
+    configure_logging("stripe-simulator")
+    # Connections that break on purpose are no news.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "completing response" not in record.getMessage())
     config = SimulatorConfig.load(Path(sys.argv[1]))
     uvicorn.run(
         create_app(config),
@@ -20,6 +25,7 @@ def main() -> None:
         port=config.port,
         log_level="warning",
         access_log=False,
+        log_config=None,
         timeout_keep_alive=60,
         timeout_graceful_shutdown=5,
     )

@@ -27,6 +27,7 @@ from devstack.stripe_simulator.world import API_VERSION, Cause, World, public
 from runtime.logging import get_logger
 
 _MOST_BYTES = 1_000_000
+V2 = "/v2/"
 _LOGGED_CALLS = 100_000
 _log = get_logger(__name__)
 
@@ -47,6 +48,11 @@ class CallRecord:
     """None: no answer was sent (yet)."""
     replayed: bool = False
     faults: list[FaultKind] = field(default_factory=list)
+
+    @property
+    def is_v2(self) -> bool:
+        """Say whether errors have the form of v2."""
+        return self.path.startswith(V2)
 
 
 class Dropped(Response):
@@ -79,7 +85,7 @@ class Api:
         record.faults = list(drawn)
         if "latency" in drawn:
             await asyncio.sleep(drawn["latency"].seconds)
-        response = self._refusal_before(drawn) or await self._answer(request, body, record, drawn)
+        response = self._refusal_before(record, drawn) or await self._answer(request, body, record, drawn)
         response.headers["Request-Id"] = record.request_id
         response.headers["Stripe-Version"] = API_VERSION
         if record.idempotency_key is not None:
@@ -101,7 +107,7 @@ class Api:
         self.calls.append(record)
         return record
 
-    def _refusal_before(self, drawn: dict[FaultKind, Rule]) -> Response | None:
+    def _refusal_before(self, record: CallRecord, drawn: dict[FaultKind, Rule]) -> Response | None:
         """Return the answer of a call that does not take effect."""
         if "rate_limit" in drawn or self._faults.is_over_limit():
             wait = drawn["rate_limit"].retry_after_s if "rate_limit" in drawn else 1
@@ -111,7 +117,7 @@ class Api:
                 code="rate_limit",
             )
             headers = {"Stripe-Rate-Limited-Reason": "global-rate"}
-            return _failed(failure, headers | ({"Retry-After": str(wait)} if wait is not None else {}))
+            return _failed(failure, record, headers | ({"Retry-After": str(wait)} if wait is not None else {}))
         if "error_before" in drawn:
             return _broken(drawn["error_before"].status)
         return Dropped() if "drop_before" in drawn else None
@@ -127,7 +133,7 @@ class Api:
             _check_version(request)
             kept = self.keys.take(keyed) if keyed is not None else None
         except StripeFailure as failure:
-            return _failed(failure)
+            return _failed(failure, record)
         if kept is not None:
             record.replayed = True
             headers = {"Idempotent-Replayed": "true", "Original-Request": kept["request_id"]}
@@ -158,7 +164,7 @@ class Api:
                 if keyed is not None:
                     self.keys.keep(keyed, status, answer)
         except StripeFailure as failure:
-            return _failed(failure)
+            return _failed(failure, record)
         except Exception:
             _log.exception("the simulator has a defect", method=record.method, path=record.path)
             return _broken(500)
@@ -184,7 +190,7 @@ class Api:
         except StripeFailure as failure:
             if not failure.keeps_effects:
                 raise
-            return failure.status, public(failure.body())
+            return failure.status, public(failure.body(is_v2=call.path.startswith(V2)))
         return 200, public(body)
 
     def _check_key(self, request: Request) -> None:
@@ -234,8 +240,8 @@ def _parameters(request: Request, body: bytes) -> Parameters:
     return Parameters({**decode(request.url.query), **decode(text)})
 
 
-def _failed(failure: StripeFailure, headers: dict[str, str] | None = None) -> Response:
-    return JSONResponse(public(failure.body()), failure.status, headers)
+def _failed(failure: StripeFailure, record: CallRecord, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse(public(failure.body(is_v2=record.is_v2)), failure.status, headers)
 
 
 def _broken(status: int) -> Response:

@@ -14,6 +14,7 @@ from devstack.stripe_simulator import (
     billing,
     checkout,
     coupons,
+    customer_deletion,
     customers,
     event_destinations,
     events,
@@ -47,6 +48,7 @@ _CLEANING_EVERY_S = 3_600
 
 ROUTES = [
     *customers.ROUTES,
+    *customer_deletion.ROUTES,
     *payment_methods.ROUTES,
     *setup_intents.ROUTES,
     *products.ROUTES,

@@ -38,6 +38,12 @@ _BLANK: Obj = {
     "shipping": None,
     "tax_exempt": "none",
     "test_clock": None,
+    "_tax": {
+        "automatic_tax": "unrecognized_location",
+        "ip_address": None,
+        "location": None,
+        "provider": "stripe",
+    },
 }
 
 
@@ -82,15 +88,6 @@ def retrieve(world: World, call: Call, customer: str) -> Obj:
     if world.is_deleted("customer", customer):
         return {"id": customer, "object": "customer", "deleted": True}
     return world.get("customer", customer)
-
-
-def delete(world: World, call: Call, customer: str) -> Obj:
-    """Delete a customer; its payment methods go along."""
-    found = world.get("customer", customer)
-    for method in world.find("payment_method", customer=customer):
-        payment_methods.detach(world, method)
-    world.delete(found, "customer.deleted")
-    return {"id": customer, "object": "customer", "deleted": True}
 
 
 def list_all(world: World, call: Call) -> Page:
@@ -157,18 +154,8 @@ def _read_money(parameters: Parameters, current: Obj) -> Obj:
         changes["next_invoice_sequence"] = parameters.integer("next_invoice_sequence", least=1)
     if tax := parameters.mapping("tax"):
         tax.choice("validate_location", ("auto", "deferred", "immediately"))
-        changes["_tax"] = {**_tax(current), "ip_address": tax.text("ip_address") or None}
+        changes["_tax"] = {**current["_tax"], "ip_address": tax.text("ip_address") or None}
     return changes
-
-
-def _tax(customer: Obj) -> Obj:
-    unknown = {
-        "automatic_tax": "unrecognized_location",
-        "ip_address": None,
-        "location": None,
-        "provider": "stripe",
-    }
-    return dict(customer.get("_tax", unknown))
 
 
 def _invoice_prefix(parameters: Parameters) -> str:
@@ -204,8 +191,8 @@ def _invoice_settings(world: World, parameters: Parameters, customer: Obj, known
 
 def check_attached(world: World, customer: Obj, payment_method: str, param: str) -> Obj:
     """Return a payment method of the customer. Raises: StripeFailure resource_missing."""
-    found = next(iter(world.find("payment_method", id=payment_method, customer=customer["id"])), None)
-    if found is None:
+    found = world.known("payment_method", payment_method)
+    if found is None or found["customer"] != customer["id"]:
         message = (
             f"The customer does not have a payment method with the ID {payment_method}. "
             "The payment method must be attached to the customer."
@@ -219,7 +206,6 @@ ROUTES = [
     Route("GET", "/v1/customers", list_all),
     Route("GET", "/v1/customers/{customer}", retrieve),
     Route("POST", "/v1/customers/{customer}", update),
-    Route("DELETE", "/v1/customers/{customer}", delete),
     Route("GET", "/v1/customers/{customer}/payment_methods", list_payment_methods),
     Route("GET", "/v1/customers/{customer}/payment_methods/{payment_method}", retrieve_payment_method),
 ]

@@ -44,19 +44,13 @@ def _subscriptions(world: World, customer: Obj) -> Obj:
     return whole(f"/v1/customers/{customer['id']}/subscriptions", found)
 
 
-def _tax(world: World, customer: Obj) -> Obj:
-    unknown = {"automatic_tax": "unrecognized_location", "ip_address": None, "location": None, "provider": "stripe"}
-    return {**unknown, **customer.get("_tax", {})}
-
-
 def _tax_ids(world: World, customer: Obj) -> Obj:
     return whole(f"/v1/customers/{customer['id']}/tax_ids", [])
 
 
-# Fields that are computed when they are asked for. A private key `_tiers` needs no line: it is shown as `tiers`.
+# Fields that are computed when they are asked for. Private keys need no line: `_tiers` is shown as `tiers`.
 _INCLUDED: dict[tuple[str, str], Callable[[World, Obj], Any]] = {
     ("customer", "subscriptions"): _subscriptions,
-    ("customer", "tax"): _tax,
     ("customer", "tax_ids"): _tax_ids,
     ("invoice", "payments"): payments_of,
 }

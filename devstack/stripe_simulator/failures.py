@@ -46,8 +46,11 @@ class StripeFailure(Exception):
         """Whole objects that go along: `payment_intent`, `payment_method`, `setup_intent`."""
         self.keeps_effects = keeps_effects
 
-    def body(self) -> Obj:
-        """Return the answer's body."""
+    def body(self, *, is_v2: bool = False) -> Obj:
+        """Return the answer's body; errors of v2 name no parameter, and always have a code."""
+        if is_v2:
+            code = "not_found" if self.status == 404 else self.code or "invalid_request"
+            return {"error": {"code": code, "message": self.message, "type": self.kind}}
         error: Obj = {"message": self.message, "type": self.kind}
         if self.code is not None:
             error |= {"code": self.code, "doc_url": _DOCUMENTED + self.code.replace("_", "-")}

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from devstack.ports import LOOPBACK, free_port
+from devstack.ports import free_port
 from devstack.process import ChildProcess, Command
 from devstack.stripe_simulator.config import SimulatorConfig
 from runtime.settings import StripeSettings
@@ -26,10 +26,23 @@ class SimulatorProcess:
 
     url: str
     control: httpx.Client
+    child: ChildProcess
+    config: Path
+    api_key: str = _KEY
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self.child.start(Command([sys.executable, "-m", "devstack.stripe_simulator", str(self.config)]))
+        self.child.wait_until(lambda: _is_alive(self.control), timeout_s=30, advice="Read the log.")
+
+    def kill(self) -> None:
+        """End it in the middle of everything; `start` finds what was stored in a file."""
+        self.child.kill()
+        self.child.stop()
 
     def settings(self, **changes: Any) -> StripeSettings:
         """Return what a gateway needs."""
-        return StripeSettings(api_key=SecretStr(_KEY), api_base=self.url, **changes)
+        return StripeSettings(api_key=SecretStr(self.api_key), api_base=self.url, **changes)
 
     def break_things(self, *rules: dict[str, Any], **plan: Any) -> None:
         """Let go wrong what the rules say, from now on."""
@@ -47,17 +60,16 @@ class SimulatorProcess:
 
 
 @contextmanager
-def simulator_process(directory: Path) -> Iterator[SimulatorProcess]:
+def simulator_process(directory: Path, *, api_key: str = _KEY, **config: Any) -> Iterator[SimulatorProcess]:
     """Start one on a free port, and stop it in the end."""
-    config = SimulatorConfig(port=free_port(), api_key=_KEY)
-    config.save(directory / "simulator.json")
+    told = SimulatorConfig(port=free_port(), api_key=api_key, **config)
+    told.save(directory / "simulator.json")
     child = ChildProcess("stripe-simulator", directory / "run", directory / "log")
-    url = f"http://{LOOPBACK}:{config.port}"
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {_KEY}"}, timeout=30) as control:
-        child.start(Command([sys.executable, "-m", "devstack.stripe_simulator", str(directory / "simulator.json")]))
+    with httpx.Client(base_url=told.base_url, headers={"Authorization": f"Bearer {api_key}"}, timeout=30) as control:
+        running = SimulatorProcess(told.base_url, control, child, directory / "simulator.json", api_key)
         try:
-            child.wait_until(lambda: _is_alive(control), timeout_s=30, advice="Read the log.")
-            yield SimulatorProcess(url, control)
+            running.start()
+            yield running
         finally:
             child.stop()
 

@@ -325,3 +325,29 @@ async def test_events_are_listed_by_kind_and_forgotten_after_a_month(simulator: 
     assert await simulator.call("GET", f"/v1/events/{event['id']}") == event
     simulator.time.seconds += 31 * 86_400
     assert (await simulator.call("GET", "/v1/events"))["data"] == []
+
+
+async def test_a_deleted_customer_takes_everything_along_and_time_goes_on(simulator: Simulator) -> None:
+    customer = await _customer(
+        simulator, payment_method="pm_card_visa", **{"invoice_settings[default_payment_method]": "pm_card_visa"}
+    )
+    price = await simulator.call("POST", "/v1/prices", {"product": await _product(simulator), **_FLAT})
+    form = {"customer": customer, "items[0][price]": price["id"]}
+    subscription = (await simulator.call("POST", "/v1/subscriptions", form))["id"]
+    await simulator.call("POST", "/v1/subscription_schedules", {"from_subscription": subscription})
+    await simulator.call("POST", "/v1/invoiceitems", {"customer": customer, "amount": 5, "currency": "usd"})
+    # The renewal's draft is there.
+    await simulator.client.post("/_simulator/advance", json={"seconds": 30 * 86_400 + 600})
+    assert [one["status"] for one in simulator.world.find("invoice")] == ["draft", "paid"]
+    await simulator.call("DELETE", f"/v1/customers/{customer}")
+    ended = await simulator.call("GET", f"/v1/subscriptions/{subscription}", {"expand[]": "customer"})
+    assert (ended["status"], ended["customer"]["deleted"]) == ("canceled", True)
+    await simulator.client.post("/_simulator/advance", json={"seconds": 62 * 86_400})
+    (invoice,) = simulator.world.find("invoice")
+    assert simulator.world.find("invoiceitem") == []
+    assert (await simulator.client.get(f"/invoices/{invoice['id']}")).status_code == 200
+
+
+async def test_v2_errors_have_their_own_form(simulator: Simulator) -> None:
+    error = (await simulator.call("GET", "/v2/core/events/evt_none", status=404))["error"]
+    assert error["code"] == "not_found"
