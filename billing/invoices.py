@@ -6,7 +6,7 @@
 - `reason`: CREATE, the first invoice, of `state.period`; CYCLE, the renewal at `state.period.end`; UPDATE, the invoice
   of a change made at `now` (Stripe's `proration_behavior=always_invoice`);
 - `change` and `now`, for UPDATE;
-- `pending`: lines that earlier changes left for the next invoice (`create_prorations`).
+- `pending`: lines that earlier changes left for the next invoice (`create_prorations`), the newest first.
 
 Lines: on CREATE the licensed items' whole period (at 0 while on trial); on CYCLE the usage of the ended period and the
 next period of the licensed items; on UPDATE `proration.change_lines`. Discounts active at that instant reduce all
@@ -65,13 +65,13 @@ def preview_invoice(
         raise InvalidInput("change: write change and now for an update, and only for one", field="change")
     discounts, at = state.discounts, state.period.start
     if reason is Reason.CREATE:
-        lines = recurring_lines(state.items, state.currency, state.period, trial=state.trialing)
+        lines = [*pending, *recurring_lines(state.items, state.currency, state.period, trial=state.trialing)]
     elif change is None or now is None:
-        lines, at = _renewal_lines(state), state.period.end
+        lines, at = [*pending, *_renewal_lines(state)], state.period.end
     else:
-        lines, at = iter(change_lines(state, change, now)), utc_second(now)
+        lines, at = list(change_lines(state, change, now, pending)), utc_second(now)
         discounts = discounts if change.discounts is None else change.discounts
-    return make_invoice([*pending, *lines], discounts, currency=state.currency, at=at, balance=state.balance)
+    return make_invoice(lines, discounts, currency=state.currency, at=at, balance=state.balance)
 
 
 def make_invoice(
@@ -80,12 +80,13 @@ def make_invoice(
     """Add up lines, discounts and the customer's balance.
 
     What is due is rounded to what the currency can be charged in; Stripe keeps the difference on the balance
-    (docs.stripe.com/currencies, special cases).
+    (docs.stripe.com/currencies, special cases). Without lines Stripe makes no invoice, so that nothing is due
+    (docs.stripe.com/billing/subscriptions/billing-mode/compare).
     """
     reduced = tuple(_discounted(lines, discounts, currency=currency, at=at))
     subtotal, discount = sum(line.amount for line in reduced), sum(line.discount for line in reduced)
     owed = subtotal - discount + balance
-    due = Money(max(owed, 0), currency).chargeable().amount_minor
+    due = Money(max(owed, 0), currency).chargeable().amount_minor if lines else 0
     return Invoice(
         currency=currency,
         lines=reduced,
@@ -102,7 +103,8 @@ def _renewal_lines(state: SubscriptionState) -> Iterator[InvoiceLine]:
     cycle = one_cycle(state.items)
     if cycle is None:
         raise InvalidInput("items: are missing; a renewal needs one", field="items")
-    yield from usage_lines(state.items, state.currency, state.period, trial=state.trialing)
+    if not state.trialing:
+        yield from usage_lines(state.items, state.currency, state.period)
     coming = next_period(state.anchor, cycle, state.period)
     yield from recurring_lines(state.items, state.currency, coming, trial=False)
 

@@ -4,7 +4,8 @@ Unused time is credited and remaining time debited: amount × seconds left / sec
 Discounts are inside of these amounts, and invoice discounts leave them alone (`discountable=false`): an amount off is
 shared over the items by what they cost. Only what is billed ahead is prorated, never usage; nothing is during a trial.
 Usage of an item that is removed, or whose period restarts, is billed at once.
-Source: docs.stripe.com/billing/subscriptions/prorations and …/billing-mode/compare (billing mode flexible).
+Sources: docs.stripe.com/billing/subscriptions/prorations, …/billing-mode/compare (billing mode flexible) and
+…/usage-based/manage-billing-setup.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ class InvoiceLine:
     plan: str
     description: str
     amount: int
+    quantity: int
+    """Of a licensed item its quantity, of a metered one the usage."""
     period: Period
     """What it pays for."""
     proration: bool = False
@@ -35,14 +38,22 @@ class InvoiceLine:
     """What the invoice's discounts take off it."""
 
 
-def change_lines(state: SubscriptionState, change: Change, now: datetime) -> tuple[InvoiceLine, ...]:
-    """Return the lines that a change makes at `now`, inside of the current period. Raises: InvalidInput."""
+def change_lines(
+    state: SubscriptionState, change: Change, now: datetime, pending: Sequence[InvoiceLine] = ()
+) -> tuple[InvoiceLine, ...]:
+    """Return the lines that a change makes at `now`, inside of the current period, and those that already wait.
+
+    Stripe lists what is new before what waits, and then whole periods (docs.stripe.com/api/invoices/object, `lines`);
+    the order decides which line gets the last unit of a discount. Raises: InvalidInput.
+    """
     now = utc_second(now)
     if not state.period.start <= now < state.period.end:
         raise InvalidInput("now: lies outside of the current period; write an instant within it", field="now")
     if restarts(state, change):
-        return tuple(_restart_lines(state, change, now))
-    return tuple(_proration_lines(state, change, now))
+        trial = _trial_end(change, now) is not None
+        whole = recurring_lines(change.items, state.currency, period_after(state, change, now), trial=trial)
+        return (*_credits(state, now), *_used(state.items, state, now), *pending, *whole)
+    return (*_proration_lines(state, change, now), *pending)
 
 
 def restarts(state: SubscriptionState, change: Change) -> bool:
@@ -70,13 +81,12 @@ def recurring_lines(items: Sequence[Item], currency: str, period: Period, *, tri
             yield _line(item, text, amount, period)
 
 
-def usage_lines(items: Sequence[Item], currency: str, period: Period, *, trial: bool) -> Iterator[InvoiceLine]:
-    """Yield what was used in a period; a trial's usage costs nothing."""
+def usage_lines(items: Sequence[Item], currency: str, period: Period) -> Iterator[InvoiceLine]:
+    """Yield what was used in a period that is no trial: a trial's usage is on no invoice."""
     for item in items:
         if not item.licensed:
-            named = f"{item.usage} × {_title(item)}"
-            text, amount = (f"Free trial for {named}", 0) if trial else (named, item.amount(currency))
-            yield _line(item, text, amount, period)
+            text, amount = f"{item.usage} × {_title(item)}", item.amount(currency)
+            yield _line(item, text, amount, replace(period, start=item.used_since or period.start))
 
 
 def _proration_lines(state: SubscriptionState, change: Change, now: datetime) -> Iterator[InvoiceLine]:
@@ -92,13 +102,6 @@ def _proration_lines(state: SubscriptionState, change: Change, now: datetime) ->
         yield from (lines[key] for lines in (credits_, debits) if key in lines)
     gone = [item for key, item in before.items() if key not in kept]
     yield from _used(gone, state, now)
-
-
-def _restart_lines(state: SubscriptionState, change: Change, now: datetime) -> Iterator[InvoiceLine]:
-    yield from _credits(state, now)
-    yield from _used(state.items, state, now)
-    trial = _trial_end(change, now) is not None
-    yield from recurring_lines(change.items, state.currency, period_after(state, change, now), trial=trial)
 
 
 def _credits(state: SubscriptionState, now: datetime) -> Iterator[InvoiceLine]:
@@ -132,10 +135,10 @@ def _net_amounts(
 
 
 def _used(items: Sequence[Item], state: SubscriptionState, now: datetime) -> Iterator[InvoiceLine]:
-    """Yield the usage so far of items whose period ends now; Stripe makes no line of nothing."""
-    if now > state.period.start:
-        so_far, used = Period(state.period.start, now), [item for item in items if item.usage]
-        yield from usage_lines(used, state.currency, so_far, trial=state.trialing)
+    """Yield the usage so far of items whose period ends now, the last first; Stripe makes no line of nothing."""
+    used = [item for item in reversed(items) if item.usage and now > (item.used_since or state.period.start)]
+    if used and not state.trialing:
+        yield from usage_lines(used, state.currency, Period(state.period.start, now))
 
 
 def _trial_end(change: Change, now: datetime) -> datetime | None:
@@ -152,7 +155,13 @@ def _left(period: Period, now: datetime) -> Period:
 
 def _line(item: Item, description: str, amount: int, period: Period, *, proration: bool = False) -> InvoiceLine:
     return InvoiceLine(
-        item_id=item.id, plan=item.plan, description=description, amount=amount, period=period, proration=proration
+        item_id=item.id,
+        plan=item.plan,
+        description=description,
+        amount=amount,
+        quantity=item.quantity if item.licensed else item.usage,
+        period=period,
+        proration=proration,
     )
 
 

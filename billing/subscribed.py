@@ -23,6 +23,8 @@ class Item:
     price: Price
     quantity: int = 1
     usage: int = 0
+    used_since: datetime | None = None
+    """When a metered price came within the period: usage before was billed at the price before it."""
     plan: str = ""
     """The plan's slug: coupons are for plans."""
     billed: int | None = None

@@ -49,12 +49,13 @@ def apply(world: World, subscription: Obj, change: Change, now: int | None = Non
     if change.proration != "none" and not in_trial:
         _credit(world, subscription, before, items, at, anew=anew)
     if not anew:
-        items = _placed(subscription, before, items, now)
+        items = _placed(subscription, before, items, now, at)
+        future = subscription | change.fields
         if change.proration != "none" and not in_trial:
-            items = _debited(world, subscription, before, items, at)
+            items = _debited(world, future, before, items, at)
         fields, invoice = change.fields, None
         if change.proration == "always_invoice" and not in_trial:
-            drawn, _ = cycle.draw_up(world, subscription, (), (), reason="subscription_update", at=now)
+            drawn, _ = cycle.draw_up(world, future, (), (), reason="subscription_update", at=now)
             invoice = drawn
         after = list(items.values())
     else:
@@ -106,8 +107,8 @@ def _credit(world: World, subscription: Obj, before: Items, items: Items, at: in
             prorations.credit(world, subscription, old, at)
 
 
-def _placed(subscription: Obj, before: Items, items: Items, now: int) -> Items:
-    """Give new items, and those with another interval, the period that runs now; their usage counts from now on."""
+def _placed(subscription: Obj, before: Items, items: Items, now: int, at: int) -> Items:
+    """Give new items, and those with another interval, the period that runs now; their usage counts from `at` on."""
     siblings = {_interval(item): item for item in before.values()}
     placed: Items = {}
     for name, item in items.items():
@@ -117,7 +118,7 @@ def _placed(subscription: Obj, before: Items, items: Items, now: int) -> Items:
         else:
             placed[name] = item
         if is_metered(item) and (old is None or old["price"]["id"] != item["price"]["id"]):
-            placed[name] |= {"_usage_from": now}
+            placed[name] |= {"_usage_from": at}
     return placed
 
 

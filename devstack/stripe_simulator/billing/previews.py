@@ -106,8 +106,7 @@ def _begun(world: World, sent: Parameters, details: Parameters) -> Obj:
     if wanted.get("billing_cycle_anchor") is None:
         wanted.pop("billing_cycle_anchor", None)
     proration = str(wanted.pop("proration_behavior", "create_prorations"))
-    if sent.given("discounts"):
-        wanted["discounts"] = sent.raw("discounts")
+    wanted |= {name: sent.raw(name) for name in ("currency", "discounts") if sent.given(name)}
     return subscriptions.begin(world, Parameters({**wanted, "customer": customer}), proration)
 
 

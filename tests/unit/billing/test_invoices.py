@@ -53,7 +53,7 @@ def test_a_renewal_keeps_the_anchors_day() -> None:
 def test_a_trial_costs_nothing_and_its_end_bills() -> None:
     trial = replace(state(item(TEN), item(CALLS, "b", usage=50), trialing=True), anchor=APRIL.end)
     assert lines(preview_invoice(trial, Reason.CREATE)) == [("Free trial for ten", 0, 0)]
-    assert lines(preview_invoice(trial, Reason.CYCLE)) == [("Free trial for 50 × calls", 0, 0), ("ten", 1000, 0)]
+    assert lines(preview_invoice(trial, Reason.CYCLE)) == [("ten", 1000, 0)]
 
 
 def test_discounts_leave_prorations_alone() -> None:
@@ -78,6 +78,19 @@ def test_pending_prorations_come_with_the_next_invoice() -> None:
 def test_credit_pays_what_it_can(balance: int, due: int, ending: int) -> None:
     invoice = preview_invoice(state(item(TEN), balance=balance), Reason.CREATE)
     assert (invoice.amount_due, invoice.starting_balance, invoice.ending_balance) == (due, balance, ending)
+
+
+def test_without_lines_nothing_is_due() -> None:
+    owing = state(item(CALLS), balance=700)
+    invoice = preview_invoice(owing, Reason.CREATE)
+    assert (invoice.lines, invoice.amount_due, invoice.ending_balance) == ((), 0, 700)
+
+
+def test_a_new_price_counts_usage_from_its_change_on() -> None:
+    """docs.stripe.com/billing/subscriptions/usage-based/manage-billing-setup, "Update prices mid-cycle"."""
+    changed = state(item(CALLS, "b", usage=5, used_since=HALFWAY))
+    (line,) = preview_invoice(changed, Reason.CYCLE).lines
+    assert line.period == Period(HALFWAY, APRIL.end)
 
 
 def test_a_negative_total_becomes_credit() -> None:

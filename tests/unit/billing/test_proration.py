@@ -128,7 +128,7 @@ def test_nothing_is_prorated_during_a_trial() -> None:
 def test_ending_a_trial_bills_from_now_on() -> None:
     before = state(item(TEN), item(CALLS, "b", usage=7), trialing=True)
     change = Change(items=before.items, trial_end=HALFWAY)
-    assert amounts(change_lines(before, change, HALFWAY)) == [0, 1000]
+    assert amounts(change_lines(before, change, HALFWAY)) == [1000]
     assert period_after(before, change, HALFWAY) == Period(HALFWAY, utc("2026-05-16"))
 
 

@@ -80,6 +80,13 @@ def test_a_coupon_counts_in_the_credit_of_its_item(stripe: Stripe) -> None:
     assert april.amounts() == [-417]
 
 
+def test_discounts_that_come_with_a_change_count_in_it(stripe: Stripe) -> None:
+    april, coupon = April(stripe), stripe.post("coupons", percent_off=50, duration="forever")["id"]
+    discounts = [{"coupon": coupon}]
+    april.change("2026-04-16", april.twenty, proration_behavior="always_invoice", discounts=discounts)
+    assert sorted(april.amounts()) == [-500, 500]
+
+
 def test_quantities(stripe: Stripe) -> None:
     april = April(stripe)
     april.change("2026-04-16", quantity=3, proration_behavior="always_invoice")
@@ -190,6 +197,18 @@ def test_a_metered_price_that_changes_bills_what_it_counted(stripe: Stripe) -> N
         stripe.post("billing/meter_events", event_name="tokens", payload=payload)
     stripe.advance(april.clock, "2026-05-02")
     assert april.amounts() == [100, 75]
+
+
+def test_usage_between_a_proration_date_and_its_change_is_billed_at_the_new_price(stripe: Stripe) -> None:
+    recurring = {"meter": stripe.meter(), "usage_type": "metered"}
+    old, new = stripe.price(1, recurring=recurring), stripe.price(2, recurring=recurring)
+    april = April(stripe, items=[{"price": old}])
+    stripe.advance(april.clock, "2026-04-20")
+    payload = {"stripe_customer_id": april.customer, "value": 100}
+    stripe.post("billing/meter_events", event_name="tokens", payload=payload)
+    april.change("2026-04-21", new, proration_date=at("2026-04-16"))
+    stripe.advance(april.clock, "2026-05-02")
+    assert april.amounts() == [200]
 
 
 def test_an_upgrade_that_can_not_be_paid_is_past_due(stripe: Stripe) -> None:
