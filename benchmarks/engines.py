@@ -16,7 +16,7 @@ from psycopg import sql
 from pydantic import SecretStr
 
 from devstack.up import EmbeddedStack, plan
-from runtime.settings import ApiSettings, ClickhouseSettings, KafkaSettings, PostgresSettings, Settings
+from runtime.settings import ApiSettings, ClickhouseSettings, KafkaSettings, PostgresSettings, Settings, ValkeySettings
 from sinks.clickhouse.migrate import migrate as migrate_clickhouse
 from sinks.postgres.migrate import migrate as migrate_postgres
 
@@ -31,6 +31,7 @@ class Engines:
             kafka=KafkaSettings(),
             postgres=PostgresSettings(),
             clickhouse=ClickhouseSettings(),
+            valkey=ValkeySettings(),
             api=ApiSettings(),
         )
         self.state_dir = state_dir
@@ -76,6 +77,7 @@ class Engines:
                 password=SecretStr(self._embedded.clickhouse.password),
                 database=name,
             ),
+            valkey=ValkeySettings(url=SecretStr(self._embedded.valkey.url)),
             api=ApiSettings(port=0),
             worker=worker,
         )

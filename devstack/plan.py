@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from devstack import clickhouse, kafka, postgres, stripe
+from devstack import clickhouse, kafka, postgres, stripe, valkey
 from devstack.ports import LOOPBACK, free_port
 from devstack.service import SERVICES
 from devstack.state import PartState, Secrets, Stack, stripe_is_set
@@ -17,8 +18,15 @@ _USUAL_PORTS = {
     "kafka-controller": 9093,
     "postgres": postgres.USUAL_PORT,
     "clickhouse": clickhouse.USUAL_PORT,
+    "valkey": valkey.USUAL_PORT,
     stripe.NAME: stripe.USUAL_PORT,
     **{spec.name: spec.usual_port for spec in SERVICES},
+}
+
+# Of parts that a stack from an earlier version does not have.
+_LATER_SECRETS: dict[str, Callable[[], str]] = {
+    "stripe_api_key": lambda: f"sk_test_{secrets.token_hex(24)}",
+    "valkey_password": lambda: secrets.token_urlsafe(24),
 }
 
 
@@ -34,8 +42,8 @@ def stack_for(settings: Settings, before: Stack | None, *, usual_ports: bool = T
         clickhouse_password=secrets.token_urlsafe(24),
         dashboards_password=secrets.token_urlsafe(24),
     )
-    if passwords.stripe_api_key is None:  # a new stack, or one from before there was a simulator
-        passwords = passwords.model_copy(update={"stripe_api_key": f"sk_test_{secrets.token_hex(24)}"})
+    missing = {name: make() for name, make in _LATER_SECRETS.items() if getattr(passwords, name) is None}
+    passwords = passwords.model_copy(update=missing)
     return _describe(settings, state_dir, ports, passwords)
 
 
@@ -61,6 +69,12 @@ def _describe(settings: Settings, state_dir: Path, ports: dict[str, int], passwo
         else postgres.connection_url(ports["postgres"], passwords.postgres_password)
     )
     clickhouse_url = settings.clickhouse.url if clickhouse_set else f"http://{LOOPBACK}:{ports['clickhouse']}"
+    valkey_set = settings.valkey.url is not None
+    valkey_url = (
+        settings.valkey.url.get_secret_value()
+        if settings.valkey.url is not None
+        else valkey.connection_url(ports["valkey"], passwords.valkey_password or "")
+    )
     stripe_url = settings.stripe.api_base or "https://api.stripe.com"
     simulator_url = None if stripe_is_set(settings) else f"http://{LOOPBACK}:{ports[stripe.NAME]}"
     set_password = settings.clickhouse.password.get_secret_value() if settings.clickhouse.password else None
@@ -71,11 +85,13 @@ def _describe(settings: Settings, state_dir: Path, ports: dict[str, int], passwo
         clickhouse_url=clickhouse_url,
         clickhouse_user=settings.clickhouse.user if clickhouse_set else clickhouse.USER,
         clickhouse_password=set_password if clickhouse_set else passwords.clickhouse_password,
+        valkey_url=valkey_url,
         stripe_api_base=simulator_url,
         parts=(
             PartState(name="kafka", url=kafka_url, external=kafka_set),
             PartState(name="postgres", url=_without_password(postgres_url), external=postgres_set),
             PartState(name="clickhouse", url=_without_password(clickhouse_url), external=clickhouse_set),
+            PartState(name="valkey", url=_without_password(valkey_url), external=valkey_set),
             PartState(name=stripe.NAME, url=simulator_url)
             if simulator_url
             else PartState(name="stripe", url=_without_password(stripe_url), external=True),

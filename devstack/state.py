@@ -34,6 +34,7 @@ class Secrets(BaseModel):
     postgres_password: str
     clickhouse_password: str
     dashboards_password: str
+    valkey_password: str | None = None
     stripe_api_key: str | None = None
     """The simulator's."""
 
@@ -49,6 +50,7 @@ class Stack(BaseModel):
     clickhouse_url: str
     clickhouse_user: str
     clickhouse_password: str | None
+    valkey_url: str | None = None
     stripe_api_base: str | None = None
     """The simulator; None where Stripe itself is set in the environment: its key is never written here."""
     parts: tuple[PartState, ...] = ()
@@ -68,6 +70,7 @@ class Stack(BaseModel):
                 "kafka": _fill(configured.kafka, bootstrap_servers=self.kafka_bootstrap_servers),
                 "postgres": _fill(configured.postgres, url=SecretStr(self.postgres_url)),
                 "clickhouse": _fill(configured.clickhouse, **clickhouse),
+                "valkey": _fill(configured.valkey, url=SecretStr(self.valkey_url) if self.valkey_url else None),
             }
         )
 
@@ -81,6 +84,8 @@ class Stack(BaseModel):
         }
         if self.clickhouse_password is not None:
             found["METERSTREAM_CLICKHOUSE__PASSWORD"] = self.clickhouse_password
+        if self.valkey_url is not None:
+            found["METERSTREAM_VALKEY__URL"] = self.valkey_url
         return found | self.simulator_environment()
 
     def simulator_environment(self) -> dict[str, str]:

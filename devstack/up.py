@@ -18,6 +18,7 @@ from devstack.process import ChildProcess
 from devstack.service import SERVICES, Service
 from devstack.state import Stack, find_stack
 from devstack.stripe import StripeSimulator
+from devstack.valkey import Valkey
 from runtime.errors import ConflictError
 from runtime.settings import Settings
 
@@ -69,12 +70,13 @@ class EmbeddedStack:
             stack.secrets.clickhouse_password,
             Reader(password=stack.secrets.dashboards_password),
         )
+        self.valkey = Valkey(stack.state_dir, stack.ports.get("valkey", 0), stack.secrets.valkey_password or "")
 
     @property
     def engines(self) -> list[Part]:
         """Return our engines in the order of starting: the first start of the last takes longest."""
         external = {part.name for part in self.stack.parts if part.external}
-        every: list[Part] = [self.clickhouse, self.postgres, self.kafka]
+        every: list[Part] = [self.clickhouse, self.postgres, self.kafka, self.valkey]
         return [engine for engine in every if engine.name not in external]
 
     @property

@@ -67,6 +67,15 @@ class ClickhouseSettings(_Group):
     replicated: bool = Field(default=False, description="True on a cluster: tables are made with replicated engines.")
 
 
+class ValkeySettings(_Group):
+    """How to reach Valkey, which holds rate limits and caches: losing it costs speed, not truth."""
+
+    url: SecretStr | None = Field(
+        default=None, description="valkey://… or, with TLS, valkeys://…; unset: no rate limits, no shared caches."
+    )
+    timeout_s: float = Field(default=0.2, gt=0, description="Of one command; slower is treated as down.")
+
+
 class ApiSettings(_Group):
     """The HTTP service."""
 
@@ -145,6 +154,7 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     postgres: PostgresSettings = PostgresSettings()
     clickhouse: ClickhouseSettings = ClickhouseSettings()
+    valkey: ValkeySettings = ValkeySettings()
     api: ApiSettings = ApiSettings()
     worker: WorkerSettings = WorkerSettings()
     stripe: StripeSettings = StripeSettings()

@@ -17,10 +17,18 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
 from devstack.up import EmbeddedStack, Part, plan
-from runtime.settings import ApiSettings, ClickhouseSettings, KafkaSettings, PostgresSettings, Settings, WorkerSettings
+from runtime.settings import (
+    ApiSettings,
+    ClickhouseSettings,
+    KafkaSettings,
+    PostgresSettings,
+    Settings,
+    ValkeySettings,
+    WorkerSettings,
+)
 from sinks.postgres.migrate import migrate
 
-EngineName = Literal["kafka", "postgres", "clickhouse"]
+EngineName = Literal["kafka", "postgres", "clickhouse", "valkey"]
 _TEMPLATE = "meterstream_template"
 
 
@@ -36,17 +44,18 @@ class TestStack:
             kafka=KafkaSettings(),
             postgres=PostgresSettings(),
             clickhouse=ClickhouseSettings(),
+            valkey=ValkeySettings(),
             api=ApiSettings(),
         )
         self.embedded: EmbeddedStack = plan(self._settings, usual_ports=False)
         self.state_dir = state_dir
 
     def start(self) -> None:
-        """Start all three engines."""
+        """Start all engines."""
         self.embedded.start_engines()
 
     def stop(self) -> None:
-        """Stop all three engines."""
+        """Stop all engines."""
         self.embedded.stop()
 
     def engine(self, name: EngineName) -> Part:
@@ -83,6 +92,11 @@ class TestStack:
         """Return the password of ClickHouse's user `default`."""
         return self.embedded.clickhouse.password
 
+    @property
+    def valkey_url(self) -> str:
+        """Return Valkey's address, password included."""
+        return self.embedded.valkey.url
+
     def postgres_url(self, database: str) -> str:
         """Return the URL of one Postgres database."""
         return self.embedded.postgres.url(database)
@@ -111,6 +125,7 @@ class TestStack:
             clickhouse=ClickhouseSettings(
                 url=self.clickhouse_url, password=SecretStr(self.clickhouse_password), database=clickhouse_database
             ),
+            valkey=ValkeySettings(url=SecretStr(self.valkey_url)),
             api=ApiSettings(port=0),
             worker=WorkerSettings(index_dir=state_dir / "first_seen"),
         )
