@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.answers import json_answer
-from api.authentication import Admin, Caller, OpenStores, Reader
+from api.authentication import Actor, OpenStores, allowed
 from api.documentation import PREFIX, errors
 from api.paging import Cursor, Limit, Page, decode_cursor, page
 from api.redriving import redrive
@@ -134,7 +134,7 @@ _DISCARD_BODY: Final[dict[str, Any]] = {
 @router.get("", summary="List dead letters", response_model=Page[DeadLetterBody], responses=errors(400))
 async def list_all(
     *,
-    caller: Reader,
+    actor: Annotated[Actor, allowed("dead_letters:read")],
     stores: OpenStores,
     state: Annotated[State | None, Query(description="Missing: all.")] = None,
     code: Annotated[str | None, Query(pattern="^[A-Z_]{1,64}$", description="Only those of this reason.")] = None,
@@ -143,10 +143,10 @@ async def list_all(
 ) -> Response:
     """List dead letters, newest first. Tenants see theirs, operators all."""
     before = decode_cursor(cursor, _Before)
-    async with stores.postgres.connection() as connection:
+    async with stores.postgres.acting(actor.access) as connection:
         rows = await list_dead_letters(
             connection,
-            organization_id=caller.organization_id,
+            organization_id=actor.organization_id,
             state=state,
             code=code,
             after=None if before is None else (before.arrival_at, _parse_in_cursor(before.id)),
@@ -156,9 +156,9 @@ async def list_all(
 
 
 @router.get("/{id}", summary="Show a dead letter", response_model=WholeDeadLetter, responses=errors(400, 404))
-async def show(id: Id, caller: Reader, stores: OpenStores) -> Response:  # noqa: A002 - the parameter's name
+async def show(id: Id, actor: Annotated[Actor, allowed("dead_letters:read")], stores: OpenStores) -> Response:  # noqa: A002 - the parameter's name
     """Show a dead letter with its bytes and reason."""
-    row, raw = await _find(stores, DeadLetterId.parse(id), caller)
+    row, raw = await _find(stores, DeadLetterId.parse(id), actor)
     return json_answer(
         {
             **_as_json(row),
@@ -176,7 +176,12 @@ async def show(id: Id, caller: Reader, stores: OpenStores) -> Response:  # noqa:
     responses=errors(400, 404, 409, 413, 422, 429),
     openapi_extra=_REDRIVE_BODY,
 )
-async def send_again(id: Id, request: Request, caller: Admin, stores: OpenStores) -> Response:  # noqa: A002
+async def send_again(
+    id: Id,  # noqa: A002 - the parameter's name
+    request: Request,
+    actor: Annotated[Actor, allowed("dead_letters:write")],
+    stores: OpenStores,
+) -> Response:
     """Produce a record again, corrected or as it came; its id is free, since it never counted.
 
     422 when it would be rejected again, and for one meter's dead letter: that event counts elsewhere and its id is
@@ -185,9 +190,9 @@ async def send_again(id: Id, request: Request, caller: Admin, stores: OpenStores
     key = DeadLetterId.parse(id)
     wanted = _decode(await request.body() or b"{}", _Redrive)
     event = bytes(wanted.event) or None
-    row, raw = await _find(stores, key, caller)
-    await redrive(stores, caller, row, raw, event=event, organization=wanted.organization)
-    row, _ = await _find(stores, key, caller)
+    row, raw = await _find(stores, key, actor)
+    await redrive(stores, actor, row, raw, event=event, organization=wanted.organization)
+    row, _ = await _find(stores, key, actor)
     return json_answer(_as_json(row))
 
 
@@ -198,22 +203,27 @@ async def send_again(id: Id, request: Request, caller: Admin, stores: OpenStores
     responses=errors(400, 404, 413, 422),
     openapi_extra=_DISCARD_BODY,
 )
-async def discard(id: Id, request: Request, caller: Admin, stores: OpenStores) -> Response:  # noqa: A002
+async def discard(
+    id: Id,  # noqa: A002 - the parameter's name
+    request: Request,
+    actor: Annotated[Actor, allowed("dead_letters:write")],
+    stores: OpenStores,
+) -> Response:
     """Decide that nothing is to be done, and say why. Nothing is deleted; a second time changes nothing."""
     key = DeadLetterId.parse(id)
     reason = _decode(await request.body(), _Discard).reason
     if not 1 <= len(reason) <= _MAX_REASON or "\x00" in reason:
         raise InvalidInput(f"reason must have 1 to {_MAX_REASON} characters, none of them NUL", field="reason")
-    await _find(stores, key, caller)
-    async with stores.postgres.connection() as connection:
-        await discard_dead_letter(connection, key, reason=reason, decided_by=caller.name)
-    row, _ = await _find(stores, key, caller)
+    await _find(stores, key, actor)
+    async with stores.postgres.acting(actor.access) as connection:
+        await discard_dead_letter(connection, key, reason=reason, decided_by=actor.name)
+    row, _ = await _find(stores, key, actor)
     return json_answer(_as_json(row))
 
 
-async def _find(stores: Stores, key: DeadLetterId, caller: Caller) -> tuple[DeadLetterRow, bytes]:
-    async with stores.postgres.connection() as connection:
-        return await find_dead_letter(connection, key, organization_id=caller.organization_id)
+async def _find(stores: Stores, key: DeadLetterId, actor: Actor) -> tuple[DeadLetterRow, bytes]:
+    async with stores.postgres.acting(actor.access) as connection:
+        return await find_dead_letter(connection, key, organization_id=actor.organization_id)
 
 
 def _decode(raw: bytes, kind: type[T]) -> T:

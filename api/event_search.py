@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.answers import json_answer
-from api.authentication import OpenStores, ReadingTenant
+from api.authentication import Actor, OpenStores, allowed
 from api.documentation import PREFIX, errors
 from api.paging import Cursor, Limit, Page, decode_cursor, page
 from api.query_parameters import From, Text, To
@@ -46,7 +46,7 @@ class _Before(NamedTuple):
 @router.get("", summary="Find events", response_model=Page[EventBody], responses=errors(400))
 async def find(
     *,
-    tenant: ReadingTenant,
+    actor: Annotated[Actor, allowed("usage:read")],
     stores: OpenStores,
     event_id: Annotated[Text | None, Query(alias="id", description="The event's id.")] = None,
     subject: Annotated[Text | None, Query(description="The event's subject.")] = None,
@@ -59,7 +59,7 @@ async def find(
     before = decode_cursor(cursor, _Before)
     found = await stores.clickhouse.run(
         find_events,
-        organization_id=tenant.organization_id,
+        organization_id=actor.tenant.organization_id,
         event_id=event_id,
         subject=subject,
         from_at=from_at or FIRST_INSTANT,

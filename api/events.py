@@ -10,7 +10,8 @@ from fastapi import APIRouter, Header, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.authentication import IngestingTenant, OpenStores, Tenant
+from api.actor import Tenant
+from api.authentication import Actor, OpenStores, allowed
 from api.documentation import PREFIX, errors
 from api.event_requests import BATCH, ONE, PLAIN, read_events, read_idempotency_key
 from metering.http_events import HttpEvent, check_for_http
@@ -113,7 +114,7 @@ class IngestAnswer(BaseModel):
 )
 async def ingest(
     request: Request,
-    tenant: IngestingTenant,
+    actor: Annotated[Actor, allowed("usage:write")],
     stores: OpenStores,
     idempotency_key: Annotated[str | None, Header(description="Lets events come without ids.", max_length=249)] = None,
 ) -> Response:
@@ -129,7 +130,7 @@ async def ingest(
     now_ms = int(stores.clock().timestamp() * 1000)
     records, rejected = _check(
         events.bodies,
-        tenant,
+        actor.tenant,
         now_ms=now_ms,
         plain=events.plain,
         idempotency_key=read_idempotency_key(idempotency_key),

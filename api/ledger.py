@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import json_answer
-from api.authentication import OpenStores, Operator
+from api.authentication import Actor, OpenStores, allowed
 from api.documentation import PREFIX, errors
 from api.query_parameters import From, To
 from sinks.clickhouse.ledger import compare
@@ -59,12 +59,16 @@ class LedgerBody(BaseModel):
 
 @router.get("", summary="Show the ledger", response_model=LedgerBody, responses=errors(400))
 async def show(
-    request: Request, operator: Operator, stores: OpenStores, from_at: From = None, to_at: To = None
+    request: Request,
+    actor: Annotated[Actor, allowed("operators:read")],
+    stores: OpenStores,
+    from_at: From = None,
+    to_at: To = None,
 ) -> Response:
     """Show the ledger of the hours asked for, and every difference there is at whatever time (operators only)."""
     topic = stores.shape.topic
     whole_log = request.app.state.settings.kafka.retention_ms < 0
-    async with stores.postgres.connection() as connection:
+    async with stores.postgres.acting(actor.access, snapshot=True) as connection:
         ledger = await read_ledger(connection, topic, whole_log=whole_log, from_at=from_at, to_at=to_at)
         loads = await read_recent_loads(connection, topic, limit=_COMPARED_LOADS)
     differences: list[dict[str, Any]] = [

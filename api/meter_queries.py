@@ -16,7 +16,7 @@ from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from api.answers import json_answer
-from api.authentication import OpenStores, ReadingTenant, Tenant
+from api.authentication import Actor, OpenStores, allowed
 from api.documentation import PREFIX, errors
 from api.meters import Slug
 from api.paging import Cursor, Limit, Page, decode_cursor, page
@@ -94,7 +94,7 @@ async def query(
     *,
     request: Request,
     slug: Slug,
-    tenant: ReadingTenant,
+    actor: Annotated[Actor, allowed("usage:read")],
     stores: OpenStores,
     from_at: From = None,
     to_at: To = None,
@@ -110,14 +110,14 @@ async def query(
 
     Without `from` and `to`: everything that the meter ever counted.
     """
-    meter, row = await _find(stores, tenant, slug)
+    meter, row = await _find(stores, actor, slug)
     from_at = from_at or row.effective_at - _PAST
     to_at = to_at or stores.clock() + _FUTURE
     groups = list(dict.fromkeys(group_by or ()))
     rows = await stores.clickhouse.run(
         query_meter,
         meter,
-        organization_id=tenant.organization_id,
+        organization_id=actor.tenant.organization_id,
         from_at=from_at,
         to_at=to_at,
         window_size=window_size,
@@ -150,7 +150,7 @@ async def values(
     *,
     slug: Slug,
     key: GroupKey,
-    tenant: ReadingTenant,
+    actor: Annotated[Actor, allowed("usage:read")],
     stores: OpenStores,
     from_at: From = None,
     to_at: To = None,
@@ -158,13 +158,13 @@ async def values(
     cursor: Cursor = None,
 ) -> Response:
     """List what a group has been, in order; "" stands for events without it. Whole quarter hours are looked at."""
-    meter, row = await _find(stores, tenant, slug)
+    meter, row = await _find(stores, actor, slug)
     after = decode_cursor(cursor, _AfterValue)
     found = await stores.clickhouse.run(
         list_group_values,
         meter,
         key,
-        organization_id=tenant.organization_id,
+        organization_id=actor.tenant.organization_id,
         from_at=from_at or row.effective_at - _PAST,
         to_at=to_at or stores.clock() + _FUTURE,
         after=None if after is None else after.value,
@@ -173,12 +173,12 @@ async def values(
     return json_answer(page(found, limit, show=str, place=_AfterValue))
 
 
-async def _find(stores: Stores, tenant: Tenant, slug: str) -> tuple[Meter, MeterRow]:
-    async with stores.postgres.connection() as connection:
-        row = await find_meter(connection, organization_id=tenant.organization_id, slug=slug)
+async def _find(stores: Stores, actor: Actor, slug: str) -> tuple[Meter, MeterRow]:
+    async with stores.postgres.acting(actor.access) as connection:
+        row = await find_meter(connection, organization_id=actor.tenant.organization_id, slug=slug)
     meter = build_meter(
         id=row.id,
-        organization_id=tenant.organization_id,
+        organization_id=actor.tenant.organization_id,
         slug=row.slug,
         event_type=row.event_type,
         aggregation=row.aggregation,

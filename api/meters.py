@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from api.answers import ExactRoute, json_answer
-from api.authentication import AdminTenant, OpenStores, ReadingTenant
+from api.authentication import Actor, OpenStores, allowed
 from api.documentation import PREFIX, errors
 from api.dry_runs import try_meter
 from api.meter_models import CreateMeter, DryRun, MeterBody, RenameMeter, meter_as_json
@@ -43,7 +43,7 @@ class _AfterSlug(NamedTuple):
 )
 async def create(
     body: CreateMeter,
-    tenant: AdminTenant,
+    actor: Annotated[Actor, allowed("meters:write")],
     stores: OpenStores,
     dry_run: Annotated[bool, Query(description="Try it on the last 1,000 events instead of creating it.")] = False,
 ) -> Response:
@@ -51,16 +51,16 @@ async def create(
 
     The moment is a place in the log, so that a replay counts the same. A slug that was ever in use is refused.
     """
-    meter = _build(body, tenant.organization_id)
+    meter = _build(body, actor.tenant.organization_id)
     if dry_run:
         events = await stores.clickhouse.run(
             recent_events,
-            organization_id=tenant.organization_id,
+            organization_id=actor.tenant.organization_id,
             event_type=meter.event_type,
             limit=_TRIED_EVENTS,
         )
         return json_answer(try_meter(meter, ((event.event_id, event.body) for event in events)))
-    async with stores.postgres.connection() as connection:
+    async with stores.postgres.acting(actor.access) as connection:
         row = await create_meter(
             connection,
             meter,
@@ -73,7 +73,7 @@ async def create(
 
 @router.get("", summary="List meters", response_model=Page[MeterBody], responses=errors(400))
 async def list_all(
-    tenant: ReadingTenant,
+    actor: Annotated[Actor, allowed("usage:read")],
     stores: OpenStores,
     limit: Limit = 100,
     cursor: Cursor = None,
@@ -81,10 +81,10 @@ async def list_all(
 ) -> Response:
     """List the organization's meters by slug."""
     after = decode_cursor(cursor, _AfterSlug)
-    async with stores.postgres.connection() as connection:
+    async with stores.postgres.acting(actor.access) as connection:
         rows = await list_meters(
             connection,
-            organization_id=tenant.organization_id,
+            organization_id=actor.tenant.organization_id,
             after=after.slug if after else "",
             limit=limit + 1,
             archived=archived,
@@ -93,21 +93,23 @@ async def list_all(
 
 
 @router.get("/{slug}", summary="Show a meter", response_model=MeterBody, responses=errors(400, 404))
-async def show(slug: Slug, tenant: ReadingTenant, stores: OpenStores) -> Response:
+async def show(slug: Slug, actor: Annotated[Actor, allowed("usage:read")], stores: OpenStores) -> Response:
     """Show a meter, archived or not."""
-    async with stores.postgres.connection() as connection:
-        row = await find_meter(connection, organization_id=tenant.organization_id, slug=slug)
+    async with stores.postgres.acting(actor.access) as connection:
+        row = await find_meter(connection, organization_id=actor.tenant.organization_id, slug=slug)
     return json_answer(meter_as_json(row))
 
 
 @router.patch("/{slug}", summary="Rename a meter", response_model=MeterBody, responses=errors(400, 404, 413, 422))
-async def rename(slug: Slug, body: RenameMeter, tenant: AdminTenant, stores: OpenStores) -> Response:
+async def rename(
+    slug: Slug, body: RenameMeter, actor: Annotated[Actor, allowed("meters:write")], stores: OpenStores
+) -> Response:
     """Change name or description. The rest is fixed: to count otherwise, create a meter with another slug."""
     _require_names_only(body)
-    async with stores.postgres.connection() as connection:
+    async with stores.postgres.acting(actor.access) as connection:
         row = await rename_meter(
             connection,
-            organization_id=tenant.organization_id,
+            organization_id=actor.tenant.organization_id,
             slug=slug,
             name=body.name,
             description=body.description,
@@ -116,10 +118,12 @@ async def rename(slug: Slug, body: RenameMeter, tenant: AdminTenant, stores: Ope
 
 
 @router.delete("/{slug}", summary="Archive a meter", response_model=MeterBody, responses=errors(400, 404))
-async def archive(slug: Slug, tenant: AdminTenant, stores: OpenStores) -> Response:
+async def archive(slug: Slug, actor: Annotated[Actor, allowed("meters:write")], stores: OpenStores) -> Response:
     """Archive a meter: it reads nothing that arrives from now on; its numbers stay. A second time changes nothing."""
-    async with stores.postgres.connection() as connection:
-        row = await archive_meter(connection, organization_id=tenant.organization_id, slug=slug, shape=stores.shape)
+    async with stores.postgres.acting(actor.access) as connection:
+        row = await archive_meter(
+            connection, organization_id=actor.tenant.organization_id, slug=slug, shape=stores.shape
+        )
     return json_answer(meter_as_json(row))
 
 

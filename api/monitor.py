@@ -13,10 +13,12 @@ from runtime.errors import MeterstreamError
 from runtime.logging import get_logger
 from runtime.telemetry import Telemetry
 from sinks.clickhouse.ledger import compare
+from sinks.postgres.access import Access
 from sinks.postgres.ledger import find_differences, read_progress, read_recent_loads
 
 log = get_logger(__name__)
 
+_OPERATOR = Access(operator=True)
 _EVERY_S = 5.0
 # The ledger reads the journal: its cost grows with it, and a difference does not go away by itself.
 _LEDGER_EVERY_S = 30.0
@@ -66,7 +68,7 @@ class Monitor:
     async def look_at_ledger(self) -> None:
         """Compare the books: Postgres' own, and ClickHouse's newest loads with them."""
         topic = self._stores.shape.topic
-        async with self._stores.postgres.connection() as connection:
+        async with self._stores.postgres.acting(_OPERATOR, snapshot=True) as connection:
             found = await find_differences(connection, topic, whole_log=self._whole_log)
             loads = await read_recent_loads(connection, topic, limit=_COMPARED_LOADS)
         differences = list(map(str, found))
@@ -80,7 +82,7 @@ class Monitor:
 
     async def _look_at_progress(self) -> None:
         # Positions first: what arrives in between is lag, never a position beyond the end.
-        async with self._stores.postgres.connection() as connection:
+        async with self._stores.postgres.acting(_OPERATOR) as connection:
             progress = await read_progress(connection, self._stores.shape.topic)
         ends = dict(enumerate(await self._stores.log_ends.read()))
         metered = {row.partition: row.position for row in progress}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api.authentication import Caller
+from api.actor import Actor
 from api.stores import Stores
 from metering.http_events import HttpEvent, check_for_http
 from metering.partitions import home_partition
@@ -16,7 +16,7 @@ from sinks.postgres.organizations import find_organization
 
 async def redrive(
     stores: Stores,
-    caller: Caller,
+    actor: Actor,
     row: DeadLetterRow,
     raw: bytes,
     *,
@@ -39,10 +39,10 @@ async def redrive(
             meter=row.meter,
             event_id=row.event_id,
         )
-    slug = await _owner(stores, caller, row, organization)
+    slug = await _owner(stores, actor, row, organization)
     checked = _check(stores, row, _body(row, raw, event), slug)
-    async with stores.postgres.connection() as connection:
-        await intend_redrive(connection, row.id, raw=checked.body, decided_by=caller.name)
+    async with stores.postgres.acting(actor.access) as connection:
+        await intend_redrive(connection, row.id, raw=checked.body, decided_by=actor.name)
     subject = checked.event.subject
     record = OutgoingRecord(
         home_partition(subject, stores.shape.partitions),
@@ -51,20 +51,20 @@ async def redrive(
         [(ORGANIZATION_HEADER, slug.encode())],
     )
     await stores.producer.send_all([record])
-    async with stores.postgres.connection() as connection:
+    async with stores.postgres.acting(actor.access) as connection:
         await settle_redrive(connection, row.id)
 
 
-async def _owner(stores: Stores, caller: Caller, row: DeadLetterRow, named: str | None) -> str:
+async def _owner(stores: Stores, actor: Actor, row: DeadLetterRow, named: str | None) -> str:
     """Return whose event it becomes: a tenant's own; for an operator the record's, or the one that is named."""
-    if caller.organization is not None:
-        if named not in (None, caller.organization):
+    if actor.organization is not None:
+        if named not in (None, actor.organization):
             raise InsufficientPermissions("A key sends events of its own organization only.", required="operator")
-        return caller.organization
+        return actor.organization
     slug = named or row.organization
     if slug is None:
         raise InvalidInput("Nobody is known to own this record: name an organization.", field="organization")
-    async with stores.postgres.connection() as connection:
+    async with stores.postgres.acting(actor.access) as connection:
         found = None if "\x00" in slug else await find_organization(connection, slug=slug)
     if found is None or found.archived_at is not None:
         raise BusinessLogicError(f"No organization {slug[:80]!r} is in force.", code="UNKNOWN_ORGANIZATION")

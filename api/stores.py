@@ -13,7 +13,7 @@ from sinks.clickhouse.threads import ClickhouseThreads
 from sinks.kafka.log_ends import LogEnds
 from sinks.kafka.producer import EventProducer
 from sinks.kafka.topics import topic_name
-from sinks.postgres.access import PostgresAccess
+from sinks.postgres.access import API_ROLE, PostgresAccess
 from sinks.postgres.catalogue_changes import LogShape
 
 # Readiness must answer while a store hangs.
@@ -49,7 +49,7 @@ def build_stores(settings: Settings) -> Stores:
     """Make the stores that the settings name; nothing is connected yet."""
     topic = topic_name(settings.kafka, USAGE_EVENTS)
     return Stores(
-        postgres=PostgresAccess(settings.postgres, service="api"),
+        postgres=PostgresAccess(settings.postgres, service="api", role=API_ROLE),
         producer=EventProducer(
             settings.kafka,
             topic=topic,

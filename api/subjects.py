@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.answers import json_answer
-from api.authentication import OpenStores, ReadingTenant
+from api.authentication import Actor, OpenStores, allowed
 from api.documentation import PREFIX, errors
 from api.paging import Cursor, Limit, Page, decode_cursor, page
 from sinks.clickhouse.usage import list_subjects
@@ -28,12 +28,14 @@ class _AfterSubject(NamedTuple):
 
 
 @router.get("", summary="List subjects", response_model=Page[SubjectBody], responses=errors(400))
-async def list_all(tenant: ReadingTenant, stores: OpenStores, limit: Limit = 100, cursor: Cursor = None) -> Response:
+async def list_all(
+    actor: Annotated[Actor, allowed("usage:read")], stores: OpenStores, limit: Limit = 100, cursor: Cursor = None
+) -> Response:
     """List the subjects that any meter has read, in order."""
     after = decode_cursor(cursor, _AfterSubject)
     found = await stores.clickhouse.run(
         list_subjects,
-        organization_id=tenant.organization_id,
+        organization_id=actor.tenant.organization_id,
         after=after.subject if after else "",
         limit=limit + 1,
     )

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from api.authentication import Caller
+from api.actor import Actor
 from api.redriving import redrive as send_again
 from api.stores import Stores, build_stores
 from cli.failures import shown_failures
@@ -46,7 +46,7 @@ def show_all(
     """List dead letters, newest first."""
 
     async def read(stores: Stores) -> list[DeadLetterRow]:
-        async with stores.postgres.connection() as connection:
+        async with stores.postgres.acting(_operator().access) as connection:
             wanted = None if state == "all" else state
             return await list_dead_letters(connection, organization_id=None, state=wanted, code=code, limit=limit)
 
@@ -67,7 +67,7 @@ def show(letter: Id, as_json: AsJson = False) -> None:
     """Show one dead letter, with its bytes."""
 
     async def read(stores: Stores) -> tuple[DeadLetterRow, bytes]:
-        async with stores.postgres.connection() as connection:
+        async with stores.postgres.acting(_operator().access) as connection:
             return await find_dead_letter(connection, DeadLetterId.parse(letter), organization_id=None)
 
     row, raw = _run(read)
@@ -90,7 +90,7 @@ def redrive(
     body = None if event is None else sys.stdin.buffer.read() if str(event) == "-" else event.read_bytes()
 
     async def send(stores: Stores) -> None:
-        async with stores.postgres.connection() as connection:
+        async with stores.postgres.acting(_operator().access) as connection:
             row, raw = await find_dead_letter(connection, DeadLetterId.parse(letter), organization_id=None)
         await send_again(stores, _operator(), row, raw, event=body, organization=organization)
 
@@ -106,7 +106,7 @@ def discard(
 
     async def decide(stores: Stores) -> None:
         key = DeadLetterId.parse(letter)
-        async with stores.postgres.connection() as connection:
+        async with stores.postgres.acting(_operator().access) as connection:
             await find_dead_letter(connection, key, organization_id=None)
             await discard_dead_letter(connection, key, reason=reason, decided_by=_operator().name)
 
@@ -114,8 +114,8 @@ def discard(
     print(f"{letter} is discarded.")
 
 
-def _operator() -> Caller:
-    return Caller(f"cli of {getpass.getuser()}", None, None, frozenset({"operator"}))
+def _operator() -> Actor:
+    return Actor(kind="operator", name=f"cli of {getpass.getuser()}")
 
 
 def _run(work: Callable[[Stores], Awaitable[T]]) -> T:

@@ -1,21 +1,40 @@
-"""Postgres for request work and commands: a pool that opens and closes with its owner and lends connections."""
+"""Postgres for request work and commands: a pool that lends connections, and transactions that say who asks.
+
+Row-level security (migration 0004) decides by what `acting` says; a connection that says nothing is nobody's.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from psycopg import AsyncConnection
 
 from runtime.settings import PostgresSettings
 from sinks.postgres.pool import make_pool, translated_errors
+from sinks.postgres.queries import load
+
+API_ROLE = "meterstream_api"
+WORKER_ROLE = "meterstream_worker"
+
+_SQL = load("access")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Whose rows a transaction may see; `Access()` is nobody, who sees what is public."""
+
+    organization_id: str | None = None
+    user_id: str | None = None
+    operator: bool = False
 
 
 class PostgresAccess:
-    """A pool of connections in autocommit mode."""
+    """A pool of connections in autocommit mode that act as `role`, or as their login without one."""
 
-    def __init__(self, settings: PostgresSettings, *, service: str) -> None:
-        self._pool = make_pool(settings, service=service)
+    def __init__(self, settings: PostgresSettings, *, service: str, role: str | None = None) -> None:
+        self._pool = make_pool(settings, service=service, role=role)
 
     async def open(self) -> None:
         """Begin to connect; a server that is down is tried again when a connection is asked for."""
@@ -27,10 +46,29 @@ class PostgresAccess:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
-        """Lend a connection. Raises: Unavailable when there is none in time."""
+        """Lend a connection in autocommit mode, which for the API is nobody's. Raises: Unavailable."""
         with translated_errors():
             async with self._pool.connection() as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def acting(self, access: Access, *, snapshot: bool = False) -> AsyncIterator[AsyncConnection]:
+        """Lend a connection inside one transaction that sees what `access` may see; it commits at the end.
+
+        `snapshot`: read only, and all statements see one moment. Raises: Unavailable when there is none in time.
+        """
+        async with self.connection() as connection, connection.transaction():
+            if snapshot:
+                await connection.execute(_SQL["snapshot"])
+            await connection.execute(
+                _SQL["say_who_asks"],
+                {
+                    "organization_id": access.organization_id or "",
+                    "user_id": access.user_id or "",
+                    "operator": "on" if access.operator else "",
+                },
+            )
+            yield connection
 
     async def ping(self) -> None:
         """Ask for nothing. Raises: Unavailable."""

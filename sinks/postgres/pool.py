@@ -38,14 +38,17 @@ def _first_line(exc: psycopg.Error) -> str:
     return str(exc).partition("\n")[0]
 
 
-def connection_options(settings: PostgresSettings, *, service: str, search_path: str = "public") -> dict[str, object]:
-    """Return the keyword arguments of every connection: limits, name, time zone."""
+def connection_options(
+    settings: PostgresSettings, *, service: str, search_path: str = "public", role: str | None = None
+) -> dict[str, object]:
+    """Return the keyword arguments of every connection: limits, name, time zone, and the role it acts as."""
+    acting_as = "" if role is None else f" -c role={role}"
     return {
         "conninfo": settings.url.get_secret_value(),
         "connect_timeout": round(settings.connect_timeout_s),
         "application_name": f"meterstream-{service}",
         "options": f"-c statement_timeout={round(settings.statement_timeout_s * 1000)} -c timezone=UTC"
-        f" -c search_path={search_path}",
+        f" -c search_path={search_path}{acting_as}",
         # A dead host is noticed in ~20 s instead of the kernel's two hours.
         "keepalives_idle": 10,
         "keepalives_interval": 5,
@@ -63,9 +66,9 @@ def connect(settings: PostgresSettings, *, service: str, search_path: str = "pub
         return psycopg.connect(**options, autocommit=True)  # type: ignore[arg-type]
 
 
-def make_pool(settings: PostgresSettings, *, service: str) -> AsyncConnectionPool:
+def make_pool(settings: PostgresSettings, *, service: str, role: str | None = None) -> AsyncConnectionPool:
     """Return a pool for request work, not yet open (`async with`). Connections are in autocommit mode."""
-    options = connection_options(settings, service=service)
+    options = connection_options(settings, service=service, role=role)
     conninfo = str(options.pop("conninfo"))
     return AsyncConnectionPool(
         conninfo,

@@ -134,6 +134,7 @@ create policy tenant on memberships to meterstream_api
     with check (organization_id = (select app_organization()));
 -- Operators see what belongs to no tenant, and whose the rest is.
 create policy operators on api_keys to meterstream_api using ((select app_operator()));
+create policy operators on meters for select to meterstream_api using ((select app_operator()));
 create policy tenant on dead_letters to meterstream_api
     using (organization_id = (select app_organization()) or (select app_operator()));
 create policy tenant on dead_letter_decisions to meterstream_api

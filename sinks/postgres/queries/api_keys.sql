@@ -5,11 +5,8 @@ returning id::text, organization_id::text, (select slug from organizations o whe
     name, prefix, scopes, created_at, revoked_at
 
 -- name: find
--- Only keys that work: not revoked, and their organization not archived.
-select k.id::text, k.organization_id::text, o.slug as organization, k.name, k.prefix, k.scopes, k.created_at, k.revoked_at
-from api_keys k
-left join organizations o on o.id = k.organization_id
-where k.key_hash = %(key_hash)s and k.revoked_at is null and o.archived_at is null
+-- Before anybody is known; the function finds only keys that work.
+select id, organization_id, organization, name, prefix, scopes, created_at, revoked_at from find_api_key(%(key_hash)s)
 
 -- name: list
 -- Of one organization, or all.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from api import authentication
-from api.authentication import Caller, KeyCache
+from api.authentication import KeyCache
 from runtime.errors import InvalidToken
 from sinks.postgres.api_keys import ApiKey
 
@@ -23,7 +23,7 @@ class MemoryKeys:
         self.key: ApiKey | None = ApiKey("1", "o", "acme", "k", SECRET[:11], ["read"], datetime.now(UTC), None)
 
     @asynccontextmanager
-    async def connection(self) -> Any:
+    async def acting(self, _: object) -> Any:
         yield self
 
     async def find(self, _: object, __: bytes) -> ApiKey | None:
@@ -61,12 +61,3 @@ async def test_what_cannot_be_a_key_costs_no_query(keys: MemoryKeys, secret: str
     with pytest.raises(InvalidToken):
         await KeyCache().find(SimpleNamespace(postgres=keys), secret)  # type: ignore[arg-type]
     assert keys.asked == 0
-
-
-def test_admin_includes_read_and_ingest_and_nothing_includes_operator() -> None:
-    admin = Caller("p", "o", "acme", frozenset({"admin"}))
-    assert admin.may("read")
-    assert admin.may("ingest")
-    reader = Caller("p", "o", "acme", frozenset({"read"}))
-    assert (reader.may("read"), reader.may("ingest"), reader.may("admin")) == (True, False, False)
-    assert (admin.is_operator, Caller("p", None, None, frozenset({"operator"})).is_operator) == (False, True)
