@@ -292,8 +292,15 @@ begin
 end
 $$;
 create policy self on customers for select to meterstream_api using (user_id = (select app_user()));
--- What is sold is for everybody to see.
-create policy sold on pricing_plans for select to meterstream_api using (state = 'active');
+-- What is or was sold is for everybody to see: subscribers of an archived version, too.
+create policy sold on pricing_plans for select to meterstream_api using (state <> 'draft');
+-- Its plans are public where an organization itself is not.
+create function organization_named(slug text) returns uuid
+language sql stable security definer set search_path = public, pg_temp as $$
+    select o.id from organizations o where o.slug = organization_named.slug and o.archived_at is null
+$$;
+revoke execute on function organization_named(text) from public;
+grant execute on function organization_named(text) to meterstream_api, meterstream_worker;
 
 grant insert, update on pricing_plans, customers, payment_methods, subscriptions, invoices, discount_codes, checkouts
     to meterstream_api;

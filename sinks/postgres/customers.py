@@ -1,0 +1,189 @@
+"""Customers: whom an organization bills. Stripe decides name, email, address and balance; `mirror` writes these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from psycopg import AsyncConnection
+from psycopg.errors import UniqueViolation
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from runtime.errors import ConflictError, DatabaseError, NotFoundError
+from sinks.postgres.pool import translated_errors
+from sinks.postgres.queries import load
+
+_SQL: Final = load("customers")
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerRow:
+    """A customer as stored."""
+
+    id: str
+    organization_id: str
+    user_id: str | None
+    stripe_customer_id: str | None
+    name: str | None
+    email: str | None
+    address: dict[str, Any] | None
+    tax_ids: list[dict[str, Any]]
+    currency: str | None
+    subjects: list[str]
+    metadata: dict[str, str]
+    balance_minor: int
+    delinquent: bool
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerFilters:
+    """What a list of customers is narrowed by."""
+
+    organization_id: str | None = None
+    email: str | None = None
+    user_id: str | None = None
+    subject: str | None = None
+    deleted: bool = False
+
+
+async def create_customer(
+    connection: AsyncConnection,
+    *,
+    id: str,  # noqa: A002 - the field's name
+    organization_id: str,
+    stripe_customer_id: str,
+    user_id: str | None = None,
+    name: str | None = None,
+    email: str | None = None,
+    address: Mapping[str, Any] | None = None,
+    subjects: Sequence[str] = (),
+    metadata: Mapping[str, str] | None = None,
+) -> CustomerRow | None:
+    """Keep a customer that Stripe has. None: that id, or another customer of the user, is there already."""
+    return await _one(
+        connection,
+        "create",
+        {
+            "id": id,
+            "organization_id": organization_id,
+            "stripe_customer_id": stripe_customer_id,
+            "user_id": user_id,
+            "name": name,
+            "email": email,
+            "address": Jsonb(dict(address)) if address else None,
+            "subjects": list(subjects),
+            "metadata": Jsonb(dict(metadata or {})),
+        },
+    )
+
+
+async def find_customer(connection: AsyncConnection, customer_id: str) -> CustomerRow:
+    """Return a customer, deleted or not. Raises: NotFoundError."""
+    row = await _one(connection, "find", {"id": customer_id})
+    if row is None:
+        raise NotFoundError(f"No customer {customer_id}.", code="CUSTOMER_NOT_FOUND")
+    return row
+
+
+async def customers_of_user(
+    connection: AsyncConnection, user_id: str, *, organization_id: str | None = None
+) -> list[CustomerRow]:
+    """Return the customers that an end user is, at most one an organization."""
+    return await _all(connection, "of_user", {"user_id": user_id, "organization_id": organization_id})
+
+
+async def count_deleted(connection: AsyncConnection, user_id: str, *, organization_id: str) -> int:
+    """Return how many customers of a user an organization deleted."""
+    with translated_errors():
+        values = {"user_id": user_id, "organization_id": organization_id}
+        cursor = await connection.execute(_SQL["deleted_of_user"], values)
+        row = await cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+async def list_customers(
+    connection: AsyncConnection,
+    filters: CustomerFilters,
+    *,
+    after: tuple[datetime, str] | None = None,
+    limit: int = 100,
+) -> list[CustomerRow]:
+    """Return customers, newest first, those after `after`."""
+    return await _all(
+        connection,
+        "list",
+        {
+            "organization_id": filters.organization_id,
+            "email": filters.email,
+            "user_id": filters.user_id,
+            "subject": filters.subject,
+            "deleted": filters.deleted,
+            "before": after[0] if after else None,
+            "after_id": after[1] if after else None,
+            "limit": limit,
+        },
+    )
+
+
+async def change_customer(
+    connection: AsyncConnection,
+    customer_id: str,
+    *,
+    user_id: str | None,
+    subjects: Sequence[str],
+    metadata: Mapping[str, str],
+) -> CustomerRow:
+    """Change what is ours of a customer. Raises: NotFoundError for a deleted one, ConflictError for a taken user."""
+    values = {
+        "id": customer_id,
+        "user_id": user_id,
+        "subjects": list(subjects),
+        "metadata": Jsonb(dict(metadata)),
+    }
+    try:
+        row = await _one(connection, "change", values)
+    except DatabaseError as exc:
+        if isinstance(exc.__cause__, UniqueViolation) and user_id is not None:
+            raise user_has_customer(user_id) from exc
+        raise
+    if row is None:
+        raise NotFoundError(f"No customer {customer_id}.", code="CUSTOMER_NOT_FOUND")
+    return row
+
+
+async def delete_customer(connection: AsyncConnection, customer_id: str) -> CustomerRow:
+    """Mark a customer as deleted; a second time changes nothing that is shown. Raises: NotFoundError."""
+    row = await _one(connection, "delete", {"id": customer_id})
+    if row is None:
+        raise NotFoundError(f"No customer {customer_id}.", code="CUSTOMER_NOT_FOUND")
+    return row
+
+
+def user_has_customer(user_id: str) -> ConflictError:
+    """Return what is said where a user would become two customers of one organization."""
+    return ConflictError(
+        f"The user {user_id} is a customer already: change that one, or delete it first.",
+        code="CUSTOMER_EXISTS",
+        field="user_id",
+    )
+
+
+async def _one(connection: AsyncConnection, statement: str, values: Mapping[str, Any]) -> CustomerRow | None:
+    with translated_errors():
+        async with connection.cursor(row_factory=class_row(CustomerRow)) as cursor:
+            await cursor.execute(_SQL[statement], values)
+            return await cursor.fetchone()
+
+
+async def _all(connection: AsyncConnection, statement: str, values: Mapping[str, Any]) -> list[CustomerRow]:
+    with translated_errors():
+        async with connection.cursor(row_factory=class_row(CustomerRow)) as cursor:
+            await cursor.execute(_SQL[statement], values)
+            return await cursor.fetchall()

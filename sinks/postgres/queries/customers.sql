@@ -1,0 +1,61 @@
+-- name: create
+-- No row: the id is there already, or the user has a customer in this organization.
+insert into customers
+    (id, organization_id, user_id, stripe_customer_id, name, email, address, subjects, metadata)
+values
+    (%(id)s, %(organization_id)s, %(user_id)s, %(stripe_customer_id)s, %(name)s, %(email)s, %(address)s::jsonb,
+     %(subjects)s, %(metadata)s::jsonb)
+on conflict do nothing
+returning id::text, organization_id::text, user_id, stripe_customer_id, name, email, address, tax_ids, currency,
+    subjects, metadata, balance_minor, delinquent, version, created_at, updated_at, deleted_at
+
+-- name: find
+select id::text, organization_id::text, user_id, stripe_customer_id, name, email, address, tax_ids, currency,
+    subjects, metadata, balance_minor, delinquent, version, created_at, updated_at, deleted_at
+from customers
+where id = %(id)s
+
+-- name: of_user
+-- Those in force, of one organization or of all.
+select id::text, organization_id::text, user_id, stripe_customer_id, name, email, address, tax_ids, currency,
+    subjects, metadata, balance_minor, delinquent, version, created_at, updated_at, deleted_at
+from customers
+where user_id = %(user_id)s and (%(organization_id)s::uuid is null or organization_id = %(organization_id)s)
+    and deleted_at is null
+order by created_at desc, id
+
+-- name: deleted_of_user
+-- How many customers of a user were deleted: the next one is another.
+select count(*) from customers
+where user_id = %(user_id)s and organization_id = %(organization_id)s and deleted_at is not null
+
+-- name: list
+-- Newest first.
+select id::text, organization_id::text, user_id, stripe_customer_id, name, email, address, tax_ids, currency,
+    subjects, metadata, balance_minor, delinquent, version, created_at, updated_at, deleted_at
+from customers
+where (%(organization_id)s::uuid is null or organization_id = %(organization_id)s)
+    and (%(deleted)s or deleted_at is null)
+    and (%(email)s::text is null or lower(email) = lower(%(email)s))
+    and (%(user_id)s::text is null or user_id = %(user_id)s)
+    and (%(subject)s::text is null or subjects @> array[%(subject)s::text])
+    and (%(before)s::timestamptz is null or created_at < %(before)s
+         or (created_at = %(before)s and id > %(after_id)s::uuid))
+order by created_at desc, id
+limit %(limit)s
+
+-- name: change
+-- What is ours. No row: it was deleted.
+update customers
+set user_id = %(user_id)s, subjects = %(subjects)s, metadata = %(metadata)s::jsonb, version = version + 1,
+    updated_at = now()
+where id = %(id)s and deleted_at is null
+returning id::text, organization_id::text, user_id, stripe_customer_id, name, email, address, tax_ids, currency,
+    subjects, metadata, balance_minor, delinquent, version, created_at, updated_at, deleted_at
+
+-- name: delete
+-- The row stays: what was billed names it.
+update customers set deleted_at = coalesce(deleted_at, now()), version = version + 1, updated_at = now()
+where id = %(id)s
+returning id::text, organization_id::text, user_id, stripe_customer_id, name, email, address, tax_ids, currency,
+    subjects, metadata, balance_minor, delinquent, version, created_at, updated_at, deleted_at
