@@ -135,8 +135,9 @@ def _due_of_subscription(world: World, subscription: Obj) -> Iterator[Due]:
     at = min(item["current_period_end"] for item in subscription["items"]["data"])
     if status != "trialing":
         yield at, 4, lambda: cycle.renew(world, subscription, at)
-    ends = subscription["cancel_at"]
-    if (ends is None or ends > at) and subscription.get("_upcoming_for") != at:
+    ends, announced = subscription["cancel_at"], subscription.get("_upcoming_for") == at
+    # docs.stripe.com/billing/subscriptions/pause-payment: nothing is sent ahead of invoices that are not collected.
+    if (ends is None or ends > at) and not announced and subscription["pause_collection"] is None:
         yield at - account.settings(world)["upcoming_days"] * DAY, 6, lambda: _announce_renewal(world, subscription, at)
 
 

@@ -115,6 +115,8 @@ def test_paused_collection(stripe: Stripe, behavior: str, status: str) -> None:
     assert [invoice["status"] for invoice in stripe.invoices(subscription)] == ["paid", status, "paid"]
     resumed = stripe.get(f"subscriptions/{subscription}")
     assert (resumed["pause_collection"], resumed["status"]) == (None, "active")
+    # Only the renewal that is collected is announced.
+    assert [day(event["created"]) for event in stripe.events("invoice.upcoming")] == ["2026-05-25"]
 
 
 def test_a_voided_invoice_uses_no_balance(stripe: Stripe) -> None:
