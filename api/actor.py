@@ -8,6 +8,7 @@ from typing import NamedTuple
 from api.permissions import RULES, Kind, Permission
 from runtime.errors import InsufficientPermissions
 from sinks.postgres.access import Access
+from sinks.postgres.audit import Author
 
 
 class Tenant(NamedTuple):
@@ -45,6 +46,11 @@ class Actor:
         if self.organization_id is not None:
             return Access(organization_id=self.organization_id)
         return Access(user_id=self.user_id)
+
+    @property
+    def author(self) -> Author:
+        """Return how the audit log names them."""
+        return Author(self.name, self.address, self.request_id)
 
     @property
     def tenant(self) -> Tenant:
