@@ -96,6 +96,9 @@ def read_failure(exc: stripe.StripeError) -> Failure:
             return Failure(final, repeat=False, of_service=True)
         failed = Unavailable("Stripe failed to answer.", status=status, **details)
         return Failure(failed, repeat=True, of_service=True, retry_after_s=retry_after_s)
+    if body.get("code") == "idempotency_key_in_use":
+        # No refusal: an earlier try, or another process's, is still on its way, and what becomes of it is open.
+        return Failure(Unavailable("Stripe still works on this very call.", **details), repeat=True)
     repeat = advice == "true" or (status == 409 and advice != "false")
     return Failure(_refusal(status, body, details), repeat=repeat, retry_after_s=retry_after_s)
 
