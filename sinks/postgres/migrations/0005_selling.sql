@@ -41,6 +41,8 @@ create table customers (
     metadata jsonb not null default '{}',
     balance_minor bigint not null default 0,
     delinquent boolean not null default false,
+    -- At Stripe; `payment_methods.is_default` follows it.
+    stripe_default_payment_method_id text,
     -- Raised by every change: who asked Stripe at one version may write only on it.
     version bigint not null default 0,
     created_at timestamptz not null default now(),

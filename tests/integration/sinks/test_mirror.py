@@ -1,0 +1,231 @@
+"""The mirror between a simulator and Postgres: what Stripe says is what we have, whoever looks when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from billing.stripe_objects import read_subscription
+from billing.subscription_changes import FIELDS, state
+from sinks.mirror import Mirror
+from tests.integration.sinks.selling import Shop, open_shop
+from tests.stripe_simulator import CheckedSimulator
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def shop(postgres_url: str, simulator: CheckedSimulator) -> AsyncIterator[Shop]:
+    """A shop of this test alone."""
+    async with open_shop(postgres_url, simulator.settings) as opened:
+        yield opened
+
+
+async def test_a_customer_is_known_by_its_metadata_and_follows_stripe(shop: Shop) -> None:
+    ours, theirs = await shop.customer("Ada")
+    assert await shop.mirror.look("customer", theirs)
+    row = shop.row("customers", theirs)
+    assert (str(row["id"]), row["name"], row["deleted_at"]) == (ours, "Ada", None)
+    await shop.stripe.customers.update("rename", theirs, name="Ada L.", email="ada@example.com")
+    await shop.mirror.look("customer", theirs)
+    row = shop.row("customers", theirs)
+    assert (row["name"], row["email"]) == ("Ada L.", "ada@example.com")
+    await shop.stripe.customers.delete(theirs)
+    await shop.mirror.look("customer", theirs)
+    row = shop.row("customers", theirs)
+    assert row["deleted_at"] is not None
+    assert row["name"] == "Ada L."
+
+
+async def test_what_is_not_ours_is_left_alone(shop: Shop) -> None:
+    stranger = await shop.stripe.customers.create("stranger", name="Eve")
+    method = await shop.stripe.payment_methods.attach("card", "pm_card_visa", stranger["id"])
+    await shop.stripe.payment_methods.set_default("default", method["id"], stranger["id"])
+    price: Any = [{"price": shop.prices["monthly"]}]
+    subscription = await shop.stripe.subscriptions.create("s", customer=stranger["id"], items=price)
+    assert not await shop.mirror.look("customer", stranger["id"])
+    assert not await shop.mirror.look("subscription", subscription["id"])
+    assert not await shop.mirror.look("invoice", subscription["latest_invoice"])
+    assert not await shop.mirror.look("payment_method", method["id"])
+    assert not await shop.mirror.look("subscription", "sub_none")
+    for table in ("subscriptions", "invoices", "payment_methods", "outbox"):
+        assert shop.rows(f"select 1 from {table}") == []
+
+
+async def test_payment_methods_come_become_the_default_and_go(shop: Shop) -> None:
+    _, theirs = await shop.customer(card=None)
+    first = await shop.stripe.payment_methods.attach("a", "pm_card_visa", theirs)
+    second = await shop.stripe.payment_methods.attach("b", "pm_card_mastercard", theirs)
+    await shop.stripe.payment_methods.set_default("c", second["id"], theirs)
+    for method in (first, second):
+        assert await shop.mirror.look("payment_method", method["id"])
+    await shop.mirror.look("customer", theirs)
+    row = shop.row("payment_methods", second["id"])
+    assert (row["brand"], row["last4"], row["is_default"]) == ("mastercard", "4444", True)
+    assert not shop.row("payment_methods", first["id"])["is_default"]
+    await shop.stripe.payment_methods.set_default("d", first["id"], theirs)
+    await shop.mirror.look("customer", theirs)
+    assert shop.row("payment_methods", first["id"])["is_default"]
+    assert not shop.row("payment_methods", second["id"])["is_default"]
+    await shop.stripe.payment_methods.detach("e", second["id"])
+    await shop.mirror.look("payment_method", second["id"])
+    assert shop.row("payment_methods", second["id"])["detached_at"] is not None
+
+
+async def test_an_invoice_brings_what_it_hangs_from(shop: Shop) -> None:
+    _, theirs = await shop.customer()
+    subscription = await _subscribe(shop, theirs, "monthly", quantity=3)
+    assert await shop.mirror.look("invoice", subscription["latest_invoice"])
+    invoice = shop.row("invoices", subscription["latest_invoice"])
+    assert (invoice["status"], invoice["total_minor"], invoice["amount_paid_minor"]) == ("paid", 3_000, 3_000)
+    (line,) = shop.rows("select * from invoice_lines")
+    assert (line["amount_minor"], line["quantity"], line["proration"]) == (3_000, 3, False)
+    row = shop.row("subscriptions", subscription["id"])
+    assert invoice["subscription_id"] == row["id"]
+    assert (row["status"], row["quantity"], row["mrr_minor"], row["billing_cycle"]) == ("active", 3, 3_000, "month")
+    (plan,) = shop.rows("select slug, version from pricing_plans where id = %s", [row["plan_id"]])
+    assert plan == {"slug": "pro", "version": 1}
+
+
+async def test_each_line_of_the_history_is_the_difference_of_two_applied_states(shop: Shop) -> None:
+    _, theirs = await shop.customer()
+    subscription = await _subscribe(shop, theirs, "monthly")
+    states = [await _state(shop, subscription["id"])]
+    item: Any = subscription["items"]["data"][0]["id"]
+    steps: list[Callable[[], Awaitable[Any]]] = [
+        lambda: shop.stripe.subscriptions.change_items("1", subscription["id"], [{"id": item, "quantity": 5}]),
+        lambda: shop.stripe.subscriptions.change_items(
+            "2", subscription["id"], [{"id": item, "price": shop.prices["team"], "quantity": 5}]
+        ),
+        lambda: shop.stripe.subscriptions.pause("3", subscription["id"]),
+        lambda: shop.stripe.subscriptions.resume("4", subscription["id"]),
+        lambda: shop.stripe.subscriptions.cancel_at_period_end("5", subscription["id"]),
+        lambda: shop.stripe.subscriptions.reactivate("6", subscription["id"]),
+        lambda: shop.stripe.subscriptions.cancel_now(subscription["id"]),
+    ]
+    for step in steps:
+        await step()
+        await shop.mirror.look("subscription", subscription["id"], actor="user ada", reason="because")
+        states.append(await _state(shop, subscription["id"]))
+    lines = shop.rows("select * from subscription_changes order by id")
+    assert [line["kind"] for line in lines] == [
+        "created",
+        "quantity_changed",
+        "plan_changed",
+        "paused",
+        "resumed",
+        "cancel_scheduled",
+        "cancel_withdrawn",
+        "canceled",
+    ]
+    assert [line["mrr_delta_minor"] for line in lines] == [1_000, 4_000, 10_000, -15_000, 15_000, 0, 0, -15_000]
+    assert {(line["actor"], line["reason"]) for line in lines[1:]} == {("user ada", "because")}
+    for before, after, line in zip(states[:-1], states[1:], lines[1:], strict=True):
+        differing = {name for name in FIELDS if before[name] != after[name]}
+        assert line["from"] == {name: before[name] for name in differing}
+        assert line["to"] == {name: after[name] for name in differing}
+    told = shop.rows("select payload from outbox where kind like 'subscription.%%' order by id")
+    assert [each["payload"]["changes"][0]["kind"] for each in told] == [line["kind"] for line in lines]
+
+
+async def test_a_look_that_finds_nothing_new_writes_no_history_and_yet_moves_the_version(shop: Shop) -> None:
+    _, theirs = await shop.customer()
+    subscription = await _subscribe(shop, theirs, "monthly")
+    await shop.mirror.look("invoice", subscription["latest_invoice"])
+    before = shop.rows("select (select count(*) from subscription_changes) c, (select count(*) from outbox) o")
+    version = shop.row("subscriptions", subscription["id"])["version"]
+    for _ in range(3):
+        await shop.mirror.look("subscription", subscription["id"])
+        await shop.mirror.look("invoice", subscription["latest_invoice"])
+    after = shop.rows("select (select count(*) from subscription_changes) c, (select count(*) from outbox) o")
+    assert after == before
+    assert shop.row("subscriptions", subscription["id"])["version"] == version + 3
+
+
+async def test_a_state_fetched_before_another_is_never_applied_after_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, theirs = await shop.customer()
+    subscription = await _subscribe(shop, theirs, "monthly")
+    slow = Mirror(shop.postgres, shop.stripe)
+    fetched, go_on = asyncio.Event(), asyncio.Event()
+    get = shop.stripe.subscriptions.get
+
+    async def get_slowly(*arguments: Any, **options: Any) -> Any:
+        obj = await get(*arguments, **options)
+        if not fetched.is_set():
+            fetched.set()
+            await go_on.wait()
+        return obj
+
+    # There and back: what the slow one holds differs, what the fast one finds is what we have already.
+    await shop.stripe.subscriptions.cancel_at_period_end("1", subscription["id"])
+    monkeypatch.setattr(shop.stripe.subscriptions, "get", get_slowly)
+    looking = asyncio.create_task(slow.look("subscription", subscription["id"]))
+    await fetched.wait()
+    await shop.stripe.subscriptions.reactivate("2", subscription["id"])
+    await shop.mirror.look("subscription", subscription["id"])
+    go_on.set()
+    await looking
+    assert not shop.row("subscriptions", subscription["id"])["cancel_at_period_end"]
+    kinds = [line["kind"] for line in shop.rows("select kind from subscription_changes order by id")]
+    assert kinds == ["created"]
+
+
+async def test_many_at_once_agree(shop: Shop) -> None:
+    _, theirs = await shop.customer()
+    price: Any = [{"price": shop.prices["monthly"]}]
+    subscription = await shop.stripe.subscriptions.create("s", customer=theirs, items=price)
+    others = [Mirror(shop.postgres, shop.stripe) for _ in range(4)]
+    looks = [each.look("subscription", subscription["id"]) for each in others]
+    looks += [each.look("invoice", subscription["latest_invoice"]) for each in others]
+    assert all(await asyncio.gather(*looks))
+    assert [line["kind"] for line in shop.rows("select kind from subscription_changes")] == ["created"]
+    assert shop.row("subscriptions", subscription["id"])["version"] >= 4
+
+
+async def test_a_deleted_draft_is_deleted_here(shop: Shop, simulator: CheckedSimulator) -> None:
+    _, theirs = await shop.customer()
+    with simulator.client() as client:
+        draft = client.post("/v1/invoices", data={"customer": theirs}).raise_for_status().json()
+        await shop.mirror.look("invoice", draft["id"])
+        assert shop.row("invoices", draft["id"])["status"] == "draft"
+        client.delete(f"/v1/invoices/{draft['id']}").raise_for_status()
+    assert await shop.mirror.look("invoice", draft["id"])
+    assert shop.row("invoices", draft["id"])["deleted_at"] is not None
+    kinds = [each["kind"] for each in shop.rows("select kind from outbox order by id")]
+    assert kinds == ["invoice.created", "invoice.deleted"]
+
+
+async def test_a_change_scheduled_for_the_next_period_shows(shop: Shop) -> None:
+    _, theirs = await shop.customer()
+    subscription = await _subscribe(shop, theirs, "team")
+    schedule = await shop.stripe.subscription_schedules.create_from("1", subscription["id"])
+    phase = schedule["phases"][0]
+    phases: Any = [
+        {"items": [{"price": shop.prices["team"], "quantity": 1}], "start_date": phase["start_date"],
+         "end_date": phase["end_date"]},
+        {"items": [{"price": shop.prices["monthly"], "quantity": 1}], "duration": {"interval": "month"}},
+    ]  # fmt: skip
+    await shop.stripe.subscription_schedules.update("2", schedule["id"], phases=phases, end_behavior="release")
+    assert await shop.mirror.look("subscription_schedule", schedule["id"])
+    row = shop.row("subscriptions", subscription["id"])
+    assert row["stripe_schedule_id"] == schedule["id"]
+    await shop.stripe.subscription_schedules.release("3", schedule["id"])
+    assert await shop.mirror.look("subscription_schedule", schedule["id"])
+    kinds = [line["kind"] for line in shop.rows("select kind from subscription_changes order by id")]
+    assert kinds == ["created", "change_scheduled", "change_withdrawn"]
+
+
+async def _subscribe(shop: Shop, customer: str, price: str, *, quantity: int = 1) -> dict[str, Any]:
+    items: Any = [{"price": shop.prices[price], "quantity": quantity}]
+    made = await shop.stripe.subscriptions.create("subscribe", customer=customer, items=items)
+    assert await shop.mirror.look("subscription", made["id"])
+    return made
+
+
+async def _state(shop: Shop, subscription: str) -> dict[str, Any]:
+    return state(read_subscription(shop.row("subscriptions", subscription)["stripe_object"]))
