@@ -6,9 +6,9 @@ Callers are handed the group that they need, never the whole.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -76,6 +76,34 @@ class ValkeySettings(_Group):
     timeout_s: float = Field(default=0.2, gt=0, description="Of one command; slower is treated as down.")
 
 
+class IdentitySettings(_Group):
+    """Who signs the tokens of people: a shared secret (HS256) or a set of public keys. Neither: only API keys work."""
+
+    jwt_secret: SecretStr | None = Field(
+        default=None, min_length=32, description="Of HS256, at least 32 characters: Supabase's JWT secret, or your own."
+    )
+    jwks_url: str | None = Field(
+        default=None,
+        pattern=r"^(https://|http://(localhost|127\.0\.0\.1|\[::1\])[:/])",
+        description="Of the issuer's public keys (RS256, ES256, EdDSA …), such as"
+        " https://<project>.supabase.co/auth/v1/.well-known/jwks.json.",
+    )
+    audience: str = Field(default="authenticated", min_length=1, description="Which `aud` a token must have.")
+    issuer: str | None = Field(default=None, description="Which `iss` a token must have; unset: any.")
+    leeway_s: float = Field(default=10.0, ge=0, le=300, description="How far clocks may be apart.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        """With both, a token could choose how it is checked."""
+        if self.jwt_secret is not None and self.jwks_url is not None:
+            raise ValueError("set jwt_secret or jwks_url, not both")
+        return self
+
+
+# As the package `limits` reads them.
+RateLimit = Annotated[str, Field(pattern=r"^[1-9]\d{0,8}/([1-9]\d{0,3} )?(second|minute|hour|day)s?$")]
+
+
 class ApiSettings(_Group):
     """The HTTP service."""
 
@@ -87,6 +115,22 @@ class ApiSettings(_Group):
     producer_buffer_bytes: int = Field(default=64_000_000, ge=1)
     stalled_after_s: float = Field(
         default=60.0, gt=0, description="Lag that grows for this long without a commit is a stall."
+    )
+    key_limit: RateLimit = Field(default="2000/second", description="Requests of one API key.")
+    user_limit: RateLimit = Field(default="200/second", description="Requests of one person who signed in.")
+    address_limit: RateLimit = Field(
+        default="200/second", description="Requests of one address without a credential that is good."
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_commas)] = Field(
+        default=(), description="Addresses or networks whose X-Forwarded-For is believed, separated by commas."
+    )
+    max_streams: int = Field(default=1_000, ge=1, description="Open event streams of this process.")
+    max_streams_each: int = Field(default=10, ge=1, description="Open event streams of one key or person.")
+    stripe_give_up_s: float = Field(
+        default=10.0, gt=0, description="A request that needs Stripe answers 503 once Stripe gave none for so long."
+    )
+    organization: str | None = Field(
+        default=None, description="Whose plans are listed where a request names no organization."
     )
 
 
@@ -155,6 +199,7 @@ class Settings(BaseSettings):
     postgres: PostgresSettings = PostgresSettings()
     clickhouse: ClickhouseSettings = ClickhouseSettings()
     valkey: ValkeySettings = ValkeySettings()
+    identity: IdentitySettings = IdentitySettings()
     api: ApiSettings = ApiSettings()
     worker: WorkerSettings = WorkerSettings()
     stripe: StripeSettings = StripeSettings()

@@ -26,6 +26,14 @@ create function app_user() returns text language sql stable parallel safe
 create function app_operator() returns boolean language sql stable parallel safe
     return coalesce(current_setting('app.operator', true), '') = 'on';
 
+-- Whose idempotency keys they are.
+create function app_owner() returns text language sql stable parallel safe
+    return case
+        when app_organization() is not null then 'organization:' || app_organization()
+        when app_user() is not null then 'user:' || app_user()
+        when app_operator() then 'operators'
+    end;
+
 -- People who sign in, by the subject of their token; made when first seen.
 create table users (
     id text primary key check (char_length(id) between 1 and 256),
@@ -76,19 +84,19 @@ create table audit_log (
 );
 create index audit_log_by_organization on audit_log (organization_id, id desc);
 
--- Answers of writes, so that a repetition gets the first one. `answer` is null while the first is at work.
+-- Answers of writes, so that a repetition gets the first one. `status` is null while the first is at work.
 create table idempotency_keys (
-    -- The caller: an organization or a user, and the credential's kind.
+    -- As app_owner() names the caller.
     owner text not null,
-    key text not null check (char_length(key) between 1 and 255),
+    -- SHA-256 of the client's key, with which the answer is encrypted: some answers tell a secret.
+    key_hash bytea not null,
     request_hash bytea not null,
     status int,
     answer bytea,
-    headers jsonb,
     created_at timestamptz not null default now(),
     -- While at work: a crashed one may be begun again from here on.
     locked_until timestamptz not null,
-    primary key (owner, key)
+    primary key (owner, key_hash)
 );
 create index idempotency_keys_by_age on idempotency_keys (created_at);
 
@@ -108,6 +116,19 @@ $$;
 revoke execute on function find_api_key(bytea) from public;
 grant execute on function find_api_key(bytea) to meterstream_api, meterstream_worker;
 
+-- Whoever holds an invitation's secret is no member yet.
+create function find_invitation(hash bytea) returns table (
+    id text, organization_id text, organization text, email text, role text, expires_at timestamptz,
+    accepted_at timestamptz, revoked_at timestamptz
+) language sql stable security definer set search_path = public, pg_temp as $$
+    select i.id::text, i.organization_id::text, o.slug, i.email, i.role, i.expires_at, i.accepted_at, i.revoked_at
+    from invitations i
+    join organizations o on o.id = i.organization_id
+    where i.token_hash = hash and o.archived_at is null
+$$;
+revoke execute on function find_invitation(bytea) from public;
+grant execute on function find_invitation(bytea) to meterstream_api;
+
 -- Whose row it is, for tables that hang from an organization alone.
 do $$
 declare
@@ -124,16 +145,17 @@ begin
     end loop;
 end
 $$;
-create policy tenant on organizations to meterstream_api
-    using (id = (select app_organization()) or (select app_operator())
-           or id in (select organization_id from memberships where user_id = (select app_user())));
-create policy self on users to meterstream_api
-    using (id = (select app_user()) or id in (select user_id from memberships));
-create policy tenant on memberships to meterstream_api
-    using (organization_id = (select app_organization()) or user_id = (select app_user()))
-    with check (organization_id = (select app_organization()));
+create policy tenant on organizations to meterstream_api using (id = (select app_organization()));
+create policy members on organizations for select to meterstream_api
+    using (id in (select organization_id from memberships where user_id = (select app_user())));
+create policy self on users to meterstream_api using (id = (select app_user()));
+create policy tenant on users for select to meterstream_api
+    using (id in (select user_id from memberships where organization_id = (select app_organization())));
+create policy tenant on memberships to meterstream_api using (organization_id = (select app_organization()));
+create policy self on memberships for select to meterstream_api using (user_id = (select app_user()));
 -- Operators see what belongs to no tenant, and whose the rest is.
-create policy operators on api_keys to meterstream_api using ((select app_operator()));
+create policy operators on organizations for select to meterstream_api using ((select app_operator()));
+create policy operators on api_keys for select to meterstream_api using ((select app_operator()));
 create policy operators on meters for select to meterstream_api using ((select app_operator()));
 create policy tenant on dead_letters to meterstream_api
     using (organization_id = (select app_organization()) or (select app_operator()));
@@ -143,10 +165,10 @@ create policy tenant on dead_letter_decisions to meterstream_api
         where (d.topic, d.partition, d."offset", d.meter_id)
             = (dead_letter_decisions.topic, dead_letter_decisions.partition, dead_letter_decisions."offset",
                dead_letter_decisions.meter_id)));
--- An answer belongs to who asked; the name of the owner is made by the API alone.
+-- An answer belongs to who asked.
 alter table idempotency_keys enable row level security;
 alter table idempotency_keys force row level security;
-create policy owners on idempotency_keys to meterstream_api using (true) with check (true);
+create policy owners on idempotency_keys to meterstream_api using (owner = (select app_owner()));
 create policy workers on idempotency_keys to meterstream_worker using (true) with check (true);
 
 -- Workers and commands do everything but change the schema.
