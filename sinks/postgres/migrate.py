@@ -9,7 +9,7 @@ from importlib.resources import files
 import psycopg
 
 from runtime.errors import ConflictError, RefusedToStart
-from sinks.postgres.pool import translated_errors
+from sinks.postgres.pool import readable_url, translated_errors
 
 # Any constant; held while migrating so that a second process waits and then finds nothing to do.
 _LOCK = 7_236_001
@@ -34,7 +34,7 @@ def migrate(url: str) -> list[str]:
 
     Raises: ConflictError where an applied migration's text has changed, or the database is newer than this code.
     """
-    with translated_errors(), psycopg.connect(url, autocommit=True) as connection:
+    with translated_errors(), psycopg.connect(readable_url(url), autocommit=True) as connection:
         connection.execute("select pg_advisory_lock(%s)", (_LOCK,))
         connection.execute(_JOURNAL)
         applied: dict[str, str] = dict(connection.execute("select name, sha256 from schema_migrations").fetchall())

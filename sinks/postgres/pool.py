@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from runtime.errors import DatabaseError, Transient, Unavailable
+from runtime.errors import DatabaseError, RefusedToStart, Transient, Unavailable
 from runtime.settings import PostgresSettings
 
 # The server asks for the same transaction again; anything it wrote is undone.
 _REPEATABLE = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, psycopg.errors.LockNotAvailable)
+_PORTS = frozenset("0123456789,")
 
 
 @contextmanager
@@ -38,13 +40,30 @@ def _first_line(exc: psycopg.Error) -> str:
     return str(exc).partition("\n")[0]
 
 
+def readable_url(url: str) -> str:
+    """Return the URL if it is one; the driver's errors repeat what they cannot read, and so the password.
+
+    Raises: RefusedToStart.
+    """
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        parts = {}
+    if not parts or not set(str(parts.get("port", ""))) <= _PORTS:
+        raise RefusedToStart(
+            "METERSTREAM_POSTGRES__URL cannot be read: write postgresql://user:password@host:5432/database, and percent"
+            " signs for what else a password holds (%40 for @)."
+        )
+    return url
+
+
 def connection_options(
     settings: PostgresSettings, *, service: str, search_path: str = "public", role: str | None = None
 ) -> dict[str, object]:
     """Return the keyword arguments of every connection: limits, name, time zone, and the role it acts as."""
     acting_as = "" if role is None else f" -c role={role}"
     return {
-        "conninfo": settings.url.get_secret_value(),
+        "conninfo": readable_url(settings.url.get_secret_value()),
         "connect_timeout": round(settings.connect_timeout_s),
         "application_name": f"meterstream-{service}",
         "options": f"-c statement_timeout={round(settings.statement_timeout_s * 1000)} -c timezone=UTC"
