@@ -23,5 +23,7 @@ def serve(settings: Settings) -> None:
         # Longer than a request may wait for Kafka.
         timeout_graceful_shutdown=round(settings.api.produce_timeout_s) + 5,
         server_header=False,
+        # The application itself believes the proxies that the settings name, and no others.
+        proxy_headers=False,
     )
     uvicorn.Server(config).run()

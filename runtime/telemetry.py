@@ -61,3 +61,16 @@ class Telemetry:
         self.events_rejected = Counter(
             "meterstream_events_rejected_total", "Events refused over HTTP by code.", ["code"], registry=r
         )
+        self.rate_limits_skipped = Counter(
+            "meterstream_rate_limits_skipped_total", "Requests let through uncounted: Valkey is down.", registry=r
+        )
+        self.rate_limited = Counter(
+            "meterstream_rate_limited_total", "Requests refused, by what was counted.", ["kind"], registry=r
+        )
+        self.cached_answers = Counter(
+            "meterstream_cached_answers_total",
+            "Public answers by where they came from.",
+            ["group", "source"],  # own, shared, store
+            registry=r,
+        )
+        self.event_streams = Gauge("meterstream_event_streams", "Open event streams.", registry=r)

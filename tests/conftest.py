@@ -13,8 +13,9 @@ import pytest
 import structlog
 from clickhouse_connect.driver.client import Client
 
+from devstack.valkey import Valkey
 from runtime.settings import Settings
-from tests.engines import TestStack, running_stack
+from tests.engines import TestStack, running_stack, running_valkey
 
 if TYPE_CHECKING:
     from tests.stripe_simulator import CheckedSimulator
@@ -44,6 +45,13 @@ def private_stack() -> Iterator[TestStack]:
     """Engines of this test alone, to be stopped, killed and started again."""
     with running_stack() as running:
         yield running
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[Valkey]:
+    """A Valkey of this test alone, to be stopped, killed and started again."""
+    with running_valkey() as server:
+        yield server
 
 
 @pytest.fixture

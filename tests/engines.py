@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import tempfile
 import time
@@ -16,7 +17,9 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
+from devstack.ports import free_port
 from devstack.up import EmbeddedStack, Part, plan
+from devstack.valkey import Valkey
 from runtime.settings import (
     ApiSettings,
     ClickhouseSettings,
@@ -72,10 +75,7 @@ class TestStack:
 
     def restart_engine(self, name: EngineName) -> None:
         """Start one engine again on the same port and data; returns when it answers."""
-        engine = self.engine(name)
-        engine.process.stop()
-        engine.start()
-        engine.wait_ready()
+        start_again(self.engine(name))
 
     @property
     def kafka_bootstrap(self) -> str:
@@ -125,8 +125,9 @@ class TestStack:
             clickhouse=ClickhouseSettings(
                 url=self.clickhouse_url, password=SecretStr(self.clickhouse_password), database=clickhouse_database
             ),
-            valkey=ValkeySettings(url=SecretStr(self.valkey_url)),
-            api=ApiSettings(port=0),
+            # Tests ask faster than clients, on a machine that may be busy; limits have tests of their own.
+            valkey=ValkeySettings(url=SecretStr(self.valkey_url), timeout_s=5.0),
+            api=ApiSettings(port=0, user_limit="100000/second", address_limit="100000/second"),
             worker=WorkerSettings(index_dir=state_dir / "first_seen"),
         )
 
@@ -154,6 +155,28 @@ def running_stack() -> Iterator[TestStack]:
         yield stack
     finally:
         stack.stop()
+        shutil.rmtree(state_dir, ignore_errors=True)
+
+
+def start_again(engine: Part) -> None:
+    """Start an engine that was killed, or runs, on the same port and data; returns when it answers."""
+    engine.process.stop()
+    engine.start()
+    engine.wait_ready()
+
+
+@contextmanager
+def running_valkey() -> Iterator[Valkey]:
+    """Give a Valkey of its own, to be stopped, killed and started again."""
+    state_dir = Path(tempfile.mkdtemp(prefix="meterstream-test-"))
+    server = Valkey(state_dir, free_port(), secrets.token_urlsafe(24))
+    try:
+        server.prepare()
+        server.start()
+        server.wait_ready()
+        yield server
+    finally:
+        server.process.stop()
         shutil.rmtree(state_dir, ignore_errors=True)
 
 

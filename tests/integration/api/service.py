@@ -90,7 +90,8 @@ def running_service(settings: Settings, *, migrated: bool = True) -> Iterator[Se
     if migrated:
         apply_all(settings)
     app = create_app(settings, build_stores(settings))
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False))
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, proxy_headers=False)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

@@ -1,0 +1,1 @@
+"""Valkey: rate limits and caches. Losing it costs speed, not truth."""
