@@ -1,0 +1,11 @@
+-- name: take
+-- No row: another request holds it. Postgres's clock decides.
+update subscriptions
+set changing_by = %(holder)s, changing_until = now() + make_interval(secs => %(seconds)s)
+where id = %(id)s and (changing_until is null or changing_until < now())
+returning id
+
+-- name: give_back
+-- No row: it lapsed, and may be another's by now.
+update subscriptions set changing_by = null, changing_until = null
+where id = %(id)s and changing_by = %(holder)s

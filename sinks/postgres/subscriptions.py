@@ -1,0 +1,210 @@
+"""Subscriptions and their history as the API reads them. What Stripe decides, `mirror` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+from billing.periods import Cycle, Interval
+from billing.subscriptions import Status
+from runtime.errors import NotFoundError
+from sinks.postgres.pool import translated_errors
+from sinks.postgres.queries import load
+
+_SQL: Final = load("subscriptions")
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionRow:
+    """A subscription as last applied."""
+
+    id: str
+    organization_id: str
+    customer_id: str
+    plan_id: str | None
+    plan_slug: str | None
+    plan_version: int | None
+    plan_name: str | None
+    stripe_subscription_id: str
+    status: str
+    currency: str
+    billing_cycle: str
+    quantity: int
+    current_period_start: datetime
+    current_period_end: datetime
+    trial_start: datetime | None
+    trial_end: datetime | None
+    cancel_at_period_end: bool
+    cancel_at: datetime | None
+    canceled_at: datetime | None
+    ended_at: datetime | None
+    cancellation_reason: str | None
+    cancellation_comment: str | None
+    pause_behavior: str | None
+    pause_resumes_at: datetime | None
+    mrr_minor: int
+    schedule: Any
+    """Stripe's schedule: the object, its id, or nothing."""
+    request_mark: str | None
+    """What the last request of ours that changed it left there."""
+    latest_invoice: str | None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def state(self) -> Status:
+        """Return its status."""
+        return Status(self.status)
+
+    @property
+    def ended(self) -> bool:
+        """Say whether nothing can happen to it any more."""
+        return self.state in (Status.CANCELED, Status.INCOMPLETE_EXPIRED)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRow:
+    """What is paid for: a price at Stripe; `quantity` is None for a metered one."""
+
+    id: str
+    price: str
+    quantity: int | None
+    licensed: bool
+    interval: str
+    interval_count: int
+
+    @property
+    def cycle(self) -> Cycle:
+        """Return how often it is billed."""
+        return Cycle(Interval(self.interval), self.interval_count)
+
+
+@dataclass(frozen=True, slots=True)
+class PricedPlan:
+    """A plan version, and its prices at Stripe."""
+
+    id: str
+    slug: str
+    version: int
+    name: str
+    prices: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRow:
+    """A line of a subscription's history."""
+
+    id: int
+    kind: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    actor: str
+    reason: str | None
+    effective_at: datetime
+    recorded_at: datetime
+    mrr_delta_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionFilters:
+    """What a list is narrowed by."""
+
+    organization_id: str | None = None
+    customers: Sequence[str] | None = None
+    status: Sequence[str] | None = None
+    plan_id: str | None = None
+    plan_slug: str | None = None
+
+
+async def find_subscription(connection: AsyncConnection, subscription_id: str) -> SubscriptionRow:
+    """Return a subscription. Raises: NotFoundError."""
+    rows = await _find(connection, [subscription_id])
+    if not rows:
+        raise NotFoundError(f"No subscription {subscription_id}.", code="SUBSCRIPTION_NOT_FOUND")
+    return rows[0]
+
+
+async def find_subscription_at_stripe(connection: AsyncConnection, stripe_id: str) -> SubscriptionRow:
+    """Return the subscription that Stripe calls so. Raises: NotFoundError."""
+    with translated_errors():
+        found = await (await connection.execute(_SQL["find_by_stripe_id"], {"stripe_id": stripe_id})).fetchone()
+    if found is None:
+        raise NotFoundError(f"No subscription {stripe_id}.", code="SUBSCRIPTION_NOT_FOUND")
+    return await find_subscription(connection, found[0])
+
+
+async def list_subscriptions(
+    connection: AsyncConnection,
+    filters: SubscriptionFilters,
+    *,
+    order: Literal["newest", "oldest"] = "newest",
+    after: tuple[datetime, str] | None = None,
+    limit: int = 100,
+) -> list[SubscriptionRow]:
+    """Return subscriptions by when they began, those after `after`."""
+    values = {
+        "organization_id": filters.organization_id,
+        "customers": None if filters.customers is None else list(filters.customers),
+        "status": None if filters.status is None else list(filters.status),
+        "plan_id": filters.plan_id,
+        "plan_slug": filters.plan_slug,
+        "at": after[0] if after else None,
+        "after_id": after[1] if after else None,
+        "limit": limit,
+    }
+    with translated_errors():
+        # Never prepared: a plan for any filters would use the index of none.
+        cursor = await connection.execute(_SQL[f"list_{order}"], values, prepare=False)
+        found = [row[0] for row in await cursor.fetchall()]
+    return await _find(connection, found)
+
+
+async def list_items(connection: AsyncConnection, subscription_id: str) -> list[ItemRow]:
+    """Return what a subscription pays for."""
+    with translated_errors():
+        async with connection.cursor(row_factory=class_row(ItemRow)) as cursor:
+            await cursor.execute(_SQL["items"], {"id": subscription_id})
+            return await cursor.fetchall()
+
+
+async def plans_of_prices(
+    connection: AsyncConnection, prices: Sequence[str], *, organization_id: str
+) -> list[PricedPlan]:
+    """Return the plan versions that any of Stripe's prices belong to, the newest first."""
+    values = {"prices": list(prices), "organization_id": organization_id}
+    with translated_errors():
+        async with connection.cursor(row_factory=class_row(PricedPlan)) as cursor:
+            await cursor.execute(_SQL["plans_of_prices"], values)
+            return await cursor.fetchall()
+
+
+async def had_product(connection: AsyncConnection, *, customer_id: str, stripe_product_id: str) -> bool:
+    """Say whether a customer ever subscribed to a product."""
+    values: Mapping[str, str] = {"customer_id": customer_id, "stripe_product_id": stripe_product_id}
+    with translated_errors():
+        found = await (await connection.execute(_SQL["had_product"], values)).fetchone()
+    return bool(found and found[0])
+
+
+async def list_changes(
+    connection: AsyncConnection, subscription_id: str, *, before_id: int | None = None, limit: int = 100
+) -> list[ChangeRow]:
+    """Return the history of a subscription, newest first."""
+    values = {"subscription_id": subscription_id, "before_id": before_id, "limit": limit}
+    with translated_errors():
+        async with connection.cursor(row_factory=class_row(ChangeRow)) as cursor:
+            await cursor.execute(_SQL["changes"], values)
+            return await cursor.fetchall()
+
+
+async def _find(connection: AsyncConnection, ids: Sequence[str]) -> list[SubscriptionRow]:
+    with translated_errors():
+        async with connection.cursor(row_factory=class_row(SubscriptionRow)) as cursor:
+            await cursor.execute(_SQL["find"], {"ids": list(ids)})
+            return await cursor.fetchall()
