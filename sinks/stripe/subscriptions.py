@@ -11,6 +11,7 @@ from stripe.params import (
     SubscriptionCancelParams,
     SubscriptionCreateParams,
     SubscriptionListParams,
+    SubscriptionResumeParams,
     SubscriptionRetrieveParams,
     SubscriptionUpdateParams,
     SubscriptionUpdateParamsItem,
@@ -110,6 +111,10 @@ class Subscriptions:
     async def resume(self, key: str, subscription: str) -> Json:
         """Collect again."""
         return await self.update(key, subscription, pause_collection="")
+
+    async def unpause(self, key: str, subscription: str, /, **params: Unpack[SubscriptionResumeParams]) -> Json:
+        """Let one whose status is `paused` run again; its period is billed at once."""
+        return await self._calls.write(self._subscriptions.resume_async, subscription, key=key, params=params)
 
     async def set_trial_end(self, key: str, subscription: str, at: datetime | Literal["now"]) -> Json:
         """Move the end of the trial; `now` ends it and charges."""
