@@ -68,10 +68,16 @@ async def create_plan(
     values = {"organization_id": organization_id, "slug": slug, "name": name, "document": _text(document)}
     row = await _one(connection, "create", values)
     if row is None:
-        raise ConflictError(
-            f"A plan {slug!r} exists: change it with PATCH, or archive it first.", code="PLAN_EXISTS", field="slug"
-        )
+        raise _exists(slug)
     return row
+
+
+async def require_new_slug(connection: AsyncConnection, slug: str, *, organization_id: str) -> None:
+    """Let pass a slug that no draft and no active plan has. Raises: ConflictError."""
+    values = {"id": None, "slug": slug, "organization_id": organization_id}
+    row = await _one(connection, "find_by_slug", values)
+    if row is not None and row.state != "archived":
+        raise _exists(slug)
 
 
 async def find_plan(
@@ -167,6 +173,14 @@ async def archive_plan(connection: AsyncConnection, row: PlanRow) -> PlanRow:
     return await _one(connection, "archive", {"id": row.id}) or await find_plan(connection, id=row.id)
 
 
+def plan_changed(slug: str) -> ConflictError:
+    """Return what is said to the later one of two who change a plan at once."""
+    return ConflictError(
+        f"The plan {slug} was changed by another request meanwhile: read it, and send your change again.",
+        code="PLAN_CHANGED",
+    )
+
+
 async def _one(connection: AsyncConnection, statement: str, values: Mapping[str, Any]) -> PlanRow | None:
     with translated_errors():
         async with connection.cursor(row_factory=class_row(PlanRow)) as cursor:
@@ -174,12 +188,14 @@ async def _one(connection: AsyncConnection, statement: str, values: Mapping[str,
             return await cursor.fetchone()
 
 
+def _exists(slug: str) -> ConflictError:
+    message = f"A plan {slug!r} exists: change it with PATCH, or archive it first."
+    return ConflictError(message, code="PLAN_EXISTS", field="slug")
+
+
 def _text(document: Mapping[str, Any]) -> str:
     return msgspec.json.encode(document).decode()
 
 
 def _moved(row: PlanRow) -> PlanRow:
-    raise ConflictError(
-        f"The plan {row.slug} was changed by another request meanwhile: read it, and send your change again.",
-        code="PLAN_CHANGED",
-    )
+    raise plan_changed(row.slug)

@@ -71,6 +71,13 @@ async def publish_plans(
     """
     held = await read_held(gateway)
     changes = plan_changes(plans, held, archive_missing=archive_missing)
+    return await make_changes(gateway, plans, held, changes)
+
+
+async def make_changes(
+    gateway: StripeGateway, plans: Sequence[Plan], held: Held, changes: list[Change]
+) -> PublishReport:
+    """Make the changes that these plans need beyond what Stripe holds."""
     publication = _Publication(gateway, report := _report(plans, held, changes))
     for change in changes:
         await publication.make(change)
@@ -91,22 +98,23 @@ def _report(plans: Sequence[Plan], held: Held, changes: list[Change]) -> Publish
     return report
 
 
-async def read_held(gateway: StripeGateway) -> Held:
-    """Read what Stripe holds of ours."""
+async def read_held(gateway: StripeGateway, *, products: Sequence[str] = ()) -> Held:
+    """Read what Stripe holds of ours; with `products`, of these only."""
+    listed = gateway.products.each(ids=list(products)) if products else gateway.products.each()
     meters = {meter["event_name"]: meter["id"] async for meter in gateway.meters.each(status="active")}
     names = {identifier: name for name, identifier in meters.items()}
-    products = {
+    found = {
         product["metadata"][PRODUCT_KEY]: _held_product(product)
-        async for product in gateway.products.each()
+        async for product in listed
         if PRODUCT_KEY in product["metadata"]
     }
     prices = [
         _held_price(price, names)
-        for product in products.values()
+        for product in found.values()
         async for price in gateway.prices.each(product=product.id)
         if PRICE_KEY in price["metadata"]
     ]
-    return Held(meters, products, prices)
+    return Held(meters, found, prices)
 
 
 def _held_product(product: Json) -> HeldProduct:

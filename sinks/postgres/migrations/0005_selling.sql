@@ -11,7 +11,8 @@ create table pricing_plans (
     name text not null check (char_length(name) between 1 and 250),
     state text not null default 'draft' check (state in ('draft', 'active', 'archived')),
     -- The plan as a document (billing/plan_document.py): prices by interval and currency, trial, features with limits.
-    document jsonb not null,
+    -- As text: the first currency of a price is its default.
+    document json not null,
     stripe_product_id text,
     -- Price slug → Stripe price id.
     stripe_prices jsonb not null default '{}',

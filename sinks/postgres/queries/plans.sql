@@ -7,7 +7,7 @@ select organization_named(%(slug)s)::text
 insert into pricing_plans (organization_id, slug, version, name, state, document)
 select %(organization_id)s, %(slug)s,
     coalesce((select max(version) from pricing_plans where organization_id = %(organization_id)s and slug = %(slug)s), 0) + 1,
-    %(name)s, 'draft', %(document)s::jsonb
+    %(name)s, 'draft', %(document)s::json
 where not exists (
     select from pricing_plans
     where organization_id = %(organization_id)s and slug = %(slug)s and state <> 'archived')
@@ -39,15 +39,15 @@ where organization_id = %(organization_id)s
     and state = any (%(states)s)
     and (slug, version) > (%(after_slug)s, %(after_version)s)
     and exists (
-        select from jsonb_array_elements(document -> 'prices') price
-        where (%(currency)s::text is null or price -> 'currencies' ? %(currency)s)
+        select from json_array_elements(document -> 'prices') price
+        where (%(currency)s::text is null or price -> 'currencies' -> %(currency)s is not null)
             and (%(interval)s::text is null or price ->> 'interval' = %(interval)s))
 order by slug, version
 limit %(limit)s
 
 -- name: rewrite
 -- A draft, or names of what is sold. No row: it is in another state by now.
-update pricing_plans set name = %(name)s, document = %(document)s::jsonb
+update pricing_plans set name = %(name)s, document = %(document)s::json
 where id = %(id)s and state = %(state)s
 returning id::text, organization_id::text, slug, version, name, state, document::text, stripe_product_id, stripe_prices,
     created_at, activated_at, archived_at
@@ -56,7 +56,7 @@ returning id::text, organization_id::text, slug, version, name, state, document:
 -- No row: it is no draft any more, or its document is another one than the one published.
 update pricing_plans
 set state = 'active', activated_at = now(), stripe_product_id = %(stripe_product_id)s, stripe_prices = %(stripe_prices)s
-where id = %(id)s and state = 'draft' and document = %(document)s::jsonb
+where id = %(id)s and state = 'draft' and document::text = %(document)s
 returning id::text, organization_id::text, slug, version, name, state, document::text, stripe_product_id, stripe_prices,
     created_at, activated_at, archived_at
 
@@ -71,7 +71,7 @@ returning id::text, organization_id::text, slug, version, name, state, document:
 -- The version after one that was archived in the same transaction.
 insert into pricing_plans
     (organization_id, slug, version, name, state, document, stripe_product_id, stripe_prices, activated_at)
-select organization_id, slug, version + 1, %(name)s, 'active', %(document)s::jsonb, %(stripe_product_id)s,
+select organization_id, slug, version + 1, %(name)s, 'active', %(document)s::json, %(stripe_product_id)s,
     %(stripe_prices)s, now()
 from pricing_plans
 where id = %(id)s

@@ -1,0 +1,68 @@
+"""Bodies as clients send them, for routes of `ExactRoute`: no unknown fields, no text that no store can keep."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from metering.exact_json import DUPLICATE, UnreadableNumber
+
+_UNKEPT: Final = re.compile("[\x00\ud800-\udfff]")
+_BLANK: Final = re.compile(r"\s|[\x00-\x1f\x7f]")
+
+
+class SentBody(BaseModel):
+    """A body: whole numbers are ints, others Decimal; what Postgres and Stripe cannot keep is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _readable(cls, body: Any) -> Any:
+        return _read(body, "")
+
+
+def _read(value: Any, where: str) -> Any:
+    match value:
+        case str():
+            return _text(value, where)
+        case Decimal():
+            return int(value) if value.as_tuple().exponent == 0 else value
+        case Mapping():
+            return {_text(name, where): _read(each, f"{where}.{name}".lstrip(".")) for name, each in value.items()}
+        case list():
+            return [_read(each, f"{where}[{index}]") for index, each in enumerate(value)]
+        case UnreadableNumber():
+            raise ValueError(f"{where}: {value.text[:40]} is out of range")
+        case _ if value is DUPLICATE:
+            raise ValueError(f"{where} is said twice; say it once")
+    return value
+
+
+def _text(text: str, where: str) -> str:
+    if _UNKEPT.search(text):
+        raise ValueError(f"{where or 'a name'} holds NUL or half a character (a lone surrogate); leave it out")
+    return text
+
+
+def _web_address(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and not _BLANK.search(text)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("must be a whole address, such as https://example.com/billing")
+    return text
+
+
+WebAddress = Annotated[
+    str,
+    Field(max_length=2000, examples=["https://app.example.com/billing"], json_schema_extra={"format": "uri"}),
+    AfterValidator(_web_address),
+]
