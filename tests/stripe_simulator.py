@@ -81,12 +81,15 @@ class CheckedSimulator:
                 self.problems += [f"kept {problem}" for problem in check_object(obj)]
         return {event["type"] for event in events}
 
-    def judge(self, method: str, path: str, form: list[tuple[str, str]], status: int, answer: Any) -> None:
+    def judge(
+        self, method: str, path: str, form: list[tuple[str, str]], json_body: Any, *, status: int, answer: Any
+    ) -> None:
         """Hold one exchange against the document."""
         self.calls.append((method, path, status))
         # What is refused as a wrong request was one; it is the refusal that must fit.
         if status not in (400, 404):
-            self.problems += [f"{method} {path} asked {problem}" for problem in check_request(method, path, form)]
+            asked = check_request(method, path, form, json_body=json_body)
+            self.problems += [f"{method} {path} asked {problem}" for problem in asked]
         said = check_answer(method, path, status, answer)
         self.problems += [f"{method} {path} {status} said {problem}" for problem in said]
 
@@ -143,6 +146,8 @@ class _Judged:
 
         await self._app(scope, hear, say)
         if whole:  # else the answer was lost on purpose
-            texts = (scope["query_string"], bytes(heard))
+            is_json = scope["path"].startswith("/v2/") and bool(heard)
+            texts = (scope["query_string"], b"" if is_json else bytes(heard))
             form = [pair for text in texts for pair in parse_qsl(text.decode(), keep_blank_values=True)]
-            self._checked.judge(scope["method"], scope["path"], form, status, json.loads(said))
+            sent = json.loads(heard) if is_json else None
+            self._checked.judge(scope["method"], scope["path"], form, sent, status=status, answer=json.loads(said))
