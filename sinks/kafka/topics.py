@@ -50,7 +50,7 @@ async def create_topics(settings: KafkaSettings) -> list[str]:
         raise RefusedToStart("METERSTREAM_KAFKA__RETENTION_MS is below 40 days: set it to -1 (keep all) or more.")
     async with admin_client(settings) as admin:
         created = []
-        for name in (topics.USAGE_EVENTS,):
+        for name in (topics.USAGE_EVENTS, topics.STRIPE_EVENTS, topics.BILLING_CHANGES):
             topic = NewTopic(
                 topic_name(settings, name),
                 settings.partitions,

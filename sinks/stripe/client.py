@@ -100,8 +100,12 @@ def allowed_per_s(settings: StripeSettings) -> int:
     """Return how many requests a second this process may send."""
     if settings.max_requests_per_s is not None:
         return settings.max_requests_per_s
-    key = settings.api_key.get_secret_value() if settings.api_key else ""
-    return _LIVE_PER_S if key.startswith(_LIVE_KEYS) else _SANDBOX_PER_S
+    return _LIVE_PER_S if is_live(settings) else _SANDBOX_PER_S
+
+
+def is_live(settings: StripeSettings) -> bool:
+    """Say whether the key moves real money."""
+    return settings.api_key is not None and settings.api_key.get_secret_value().startswith(_LIVE_KEYS)
 
 
 def _checked_key(settings: StripeSettings) -> str:
@@ -120,7 +124,7 @@ def _checked_key(settings: StripeSettings) -> str:
         base = urlsplit(settings.api_base)
         if base.scheme not in ("http", "https") or not base.hostname:
             raise RefusedToStart("METERSTREAM_STRIPE__API_BASE must be a URL such as https://127.0.0.1:12111.")
-        if base.scheme == "http" and key.startswith(_LIVE_KEYS) and not _is_local(settings.api_base):
+        if base.scheme == "http" and is_live(settings) and not _is_local(settings.api_base):
             raise RefusedToStart("METERSTREAM_STRIPE__API_BASE must be an https URL: a live API key travels there.")
     return key
 

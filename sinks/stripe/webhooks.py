@@ -21,7 +21,7 @@ from sinks.stripe.calls import Json
 
 TOLERANCE: Final = timedelta(seconds=300)
 """Stripe's own advice; also what a replay of a recorded request has."""
-MAX_BYTES: Final = 2_000_000
+MAX_BYTES: Final = 1_000_000
 """Far above the largest events (an invoice with its lines), so that nobody makes us hash and parse much more."""
 _LONGEST_HEADER: Final = 4_096
 
@@ -75,7 +75,7 @@ def verify(raw: bytes, header: str | None, secrets: Sequence[SecretStr], now: da
     if abs(age_s) > TOLERANCE.total_seconds():
         when = "too long ago" if age_s > 0 else "in the future: one of the two clocks is wrong"
         raise InvalidToken(f"The event was signed {when}.", code="WEBHOOK_TIMESTAMP_INVALID", age_s=round(age_s))
-    return _read_event(raw)
+    return read_event(raw)
 
 
 def _read_header(header: str | None) -> tuple[str, list[str]]:
@@ -101,7 +101,8 @@ def _is_signed(raw: bytes, signed_at: str, signatures: Sequence[str], secrets: S
     return False
 
 
-def _read_event(raw: bytes) -> WebhookEvent:
+def read_event(raw: bytes) -> WebhookEvent:
+    """Return an event that was verified before, such as one from Kafka. Raises: SchemaValidation."""
     try:
         body = json.loads(raw.decode("utf-8"), parse_float=Decimal)
     except (UnicodeDecodeError, ValueError, RecursionError) as exc:

@@ -15,10 +15,13 @@ create table stripe_inbox (
     error text,
     received_at timestamptz not null default now(),
     produced_at timestamptz,
+    -- While it is only received: produced (again) from then on. First after the API had its chance to, then after a
+    -- failure, and in the end because the log may have lost it.
+    try_at timestamptz not null default now() + interval '5 seconds',
     applied_at timestamptz
 );
--- Serves: the relay, which produces what Kafka did not confirm.
-create index stripe_inbox_unproduced on stripe_inbox (received_at) where produced_at is null;
+-- Serves: the relay, which produces what is due.
+create index stripe_inbox_due on stripe_inbox (try_at) where state = 'received';
 create index stripe_inbox_by_state on stripe_inbox (state, received_at desc, event_id);
 
 -- One relay reads it in order; readers ignore ids at or below the last they applied for a customer.
@@ -34,6 +37,15 @@ create table outbox (
 create index outbox_unsent on outbox (id) where sent_at is null;
 -- Serves: server-sent events of a customer.
 create index outbox_by_customer on outbox (customer_id, id);
+
+-- Whoever streams a customer's changes wakes when they commit.
+create function tell_of_outbox() returns trigger language plpgsql as $$
+begin
+    perform pg_notify('outbox', new.customer_id::text);
+    return null;
+end
+$$;
+create trigger outbox_told after insert on outbox for each row execute function tell_of_outbox();
 
 alter table outbox enable row level security;
 alter table outbox force row level security;

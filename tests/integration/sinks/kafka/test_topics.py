@@ -21,7 +21,8 @@ async def _make(settings: Settings, partitions: int = 4, **config: str) -> None:
 
 
 async def test_made_once_and_found_right(settings: Settings) -> None:
-    assert await create_topics(settings.kafka) == [topic_name(settings.kafka, NAME)]
+    names = (NAME, "stripe.events.v1", "billing.changes.v1")
+    assert await create_topics(settings.kafka) == [topic_name(settings.kafka, name) for name in names]
     assert await create_topics(settings.kafka) == []
     identity = await check_topic(settings.kafka, NAME)
     assert identity.partitions == 4

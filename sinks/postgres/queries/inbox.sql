@@ -1,0 +1,55 @@
+-- name: put_all
+-- Returns the ids that are new.
+insert into stripe_inbox (event_id, type, created_at, livemode, object_id, stripe_customer_id, body)
+select * from unnest(%(ids)s::text[], %(types)s::text[], %(created_at)s::timestamptz[], %(livemodes)s::boolean[],
+    %(object_ids)s::text[], %(customer_ids)s::text[], %(bodies)s::bytea[])
+on conflict (event_id) do nothing
+returning event_id
+
+-- name: mark_produced
+-- Produced once more only if nothing becomes of it: the log was lost, or a worker is far behind, which does no harm.
+update stripe_inbox set produced_at = now(), try_at = now() + interval '15 minutes'
+where event_id = any(%(ids)s) and state = 'received'
+
+-- name: take_due
+-- Several relays share the work.
+select event_id, type, created_at, livemode, object_id, stripe_customer_id, body from stripe_inbox
+where state = 'received' and try_at <= now()
+order by try_at limit %(limit)s
+for update skip locked
+
+-- name: read_open
+-- Of these events, what is still to be applied, and how often it failed.
+select event_id, tries from stripe_inbox where event_id = any(%(ids)s) and state = 'received'
+
+-- name: settle
+update stripe_inbox inbox set
+    state = told.state,
+    error = told.error,
+    tries = inbox.tries + case when told.error is null then 0 else 1 end,
+    try_at = now() + make_interval(secs => told.delay_s),
+    applied_at = case when told.state in ('applied', 'ignored') then now() end
+from unnest(%(ids)s::text[], %(states)s::text[], %(errors)s::text[], %(delays)s::float8[])
+    as told (event_id, state, error, delay_s)
+where inbox.event_id = told.event_id and inbox.state = 'received'
+
+-- name: known_ids
+select event_id from stripe_inbox where event_id = any(%(ids)s)
+
+-- name: list_events
+select event_id, type, created_at, livemode, object_id, stripe_customer_id, state, tries, error, received_at,
+    produced_at, applied_at
+from stripe_inbox
+where state = %(state)s
+    and (%(received_at)s::timestamptz is null or (received_at, event_id) < (%(received_at)s, %(event_id)s))
+order by received_at desc, event_id desc
+limit %(limit)s
+
+-- name: retry
+update stripe_inbox set state = 'received', tries = 0, try_at = now(), error = null, applied_at = null
+where event_id = %(event_id)s and state = 'parked'
+returning event_id, type, created_at, livemode, object_id, stripe_customer_id, state, tries, error, received_at,
+    produced_at, applied_at
+
+-- name: find_state
+select state from stripe_inbox where event_id = %(event_id)s
