@@ -49,6 +49,12 @@ class Telemetry:
         self.ledger_differences = Gauge(
             "meterstream_ledger_differences", "Places where the ledger does not add up; 0 is right.", registry=r
         )
+        self.stripe_events = Counter(
+            "meterstream_stripe_events_total",
+            "Events of Stripe's by what became of them.",
+            ["state"],  # applied, ignored, received (failed, to be tried again), parked
+            registry=r,
+        )
         self.http_requests = Counter(
             "meterstream_http_requests_total", "HTTP answers.", ["method", "route", "status"], registry=r
         )

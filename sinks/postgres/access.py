@@ -77,8 +77,10 @@ class PostgresAccess:
 
 
 @asynccontextmanager
-async def open_postgres(settings: PostgresSettings, *, service: str) -> AsyncIterator[AsyncConnection]:
+async def open_postgres(
+    settings: PostgresSettings, *, service: str, role: str | None = None
+) -> AsyncIterator[AsyncConnection]:
     """Lend one connection to a command. Raises: Unavailable."""
     with translated_errors():
-        async with make_pool(settings, service=service) as pool, pool.connection() as connection:
+        async with make_pool(settings, service=service, role=role) as pool, pool.connection() as connection:
             yield connection

@@ -1,0 +1,48 @@
+"""Our changes on their way out: written with the change, read in order by one relay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+from sinks.postgres.pool import translated_errors
+from sinks.postgres.queries import load
+
+_SQL = load("outbox")
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """A change; of one customer, ids grow in the order of the commits. `payload` is JSON as text."""
+
+    id: int
+    organization_id: str
+    customer_id: str
+    kind: str
+    payload: str
+    created_at: datetime
+
+
+async def try_lock(connection: AsyncConnection) -> bool:
+    """Become the one relay, as long as this connection lives."""
+    with translated_errors():
+        row = await (await connection.execute(_SQL["try_lock"])).fetchone()
+    return bool(row and row[0])
+
+
+async def read_unsent(connection: AsyncConnection, *, limit: int) -> list[OutboxRow]:
+    """Return the oldest changes that were not sent."""
+    with translated_errors():
+        async with connection.cursor(row_factory=class_row(OutboxRow)) as cursor:
+            await cursor.execute(_SQL["read_unsent"], {"limit": limit})
+            return await cursor.fetchall()
+
+
+async def mark_sent(connection: AsyncConnection, ids: Iterable[int]) -> None:
+    """Note that Kafka has these."""
+    with translated_errors():
+        await connection.execute(_SQL["mark_sent"], {"ids": list(ids)})

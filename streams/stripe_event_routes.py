@@ -1,0 +1,80 @@
+"""Which objects an event of Stripe's is about: one table, by type. An event is only the word to look at them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, TypeAlias
+
+from sinks.mirror import Kind
+
+Place: TypeAlias = tuple[Kind, str]
+"""An object at Stripe."""
+_Finder: TypeAlias = Callable[[Mapping[str, Any]], Iterator[Place]]
+
+
+def _itself(kind: Kind) -> _Finder:
+    def find(obj: Mapping[str, Any]) -> Iterator[Place]:
+        if isinstance(obj.get("id"), str):  # an invoice that is only announced has none
+            yield kind, obj["id"]
+
+    return find
+
+
+def _named(**fields: Kind) -> _Finder:
+    """Find what the fields of an object name, be it by id or whole."""
+
+    def find(obj: Mapping[str, Any]) -> Iterator[Place]:
+        for field, kind in fields.items():
+            value = obj.get(field)
+            stripe_id = value.get("id") if isinstance(value, Mapping) else value
+            if isinstance(stripe_id, str):
+                yield kind, stripe_id
+
+    return find
+
+
+def _schedule(obj: Mapping[str, Any]) -> Iterator[Place]:
+    """Find the subscription that a schedule changes or has changed."""
+    found = list(_named(subscription="subscription", released_subscription="subscription")(obj))
+    yield from found or _itself("subscription_schedule")(obj)
+
+
+def _nothing(obj: Mapping[str, Any]) -> Iterator[Place]:
+    yield from ()
+
+
+_CUSTOMERS: Final = _named(customer="customer")
+ROUTES: Final[dict[str, _Finder]] = {
+    "checkout.session.": _itself("checkout_session"),
+    "customer.": _itself("customer"),
+    "customer.discount.": _named(customer="customer", subscription="subscription"),
+    "customer.source.": _CUSTOMERS,
+    "customer.subscription.": _itself("subscription"),
+    "customer.tax_id.": _CUSTOMERS,
+    "customer_cash_balance_transaction.": _CUSTOMERS,
+    "subscription_schedule.": _schedule,
+    "invoice.": _itself("invoice"),
+    "invoice.upcoming": _named(subscription="subscription"),
+    "invoice_payment.": _named(invoice="invoice"),
+    "payment_method.": _itself("payment_method"),
+    "setup_intent.": _named(payment_method="payment_method", customer="customer"),
+    "payment_intent.": _named(payment_method="payment_method", customer="customer"),
+    "charge.refunded": _CUSTOMERS,
+    "charge.dispute.": _CUSTOMERS,
+    # Plans are ours, and Stripe follows them; reports on meter events are read by what reports usage.
+    "price.": _nothing,
+    "product.": _nothing,
+    "v1.billing.meter.": _nothing,
+}
+"""By the beginning of a type, the longest first; what begins like none of these is ignored."""
+
+_LONGEST_FIRST: Final = sorted(ROUTES, key=len, reverse=True)
+
+
+def places_of(event: Mapping[str, Any]) -> list[Place]:
+    """Return what to look at, nothing for an event that is of no use here."""
+    route = next((start for start in _LONGEST_FIRST if str(event["type"]).startswith(start)), None)
+    obj = (event.get("data") or {}).get("object")
+    if route is None or not isinstance(obj, Mapping):
+        return []
+    return list(ROUTES[route](obj))
