@@ -23,6 +23,7 @@ from devstack.valkey import Valkey
 from runtime.settings import (
     ApiSettings,
     ClickhouseSettings,
+    IdentitySettings,
     KafkaSettings,
     PostgresSettings,
     Settings,
@@ -33,6 +34,7 @@ from sinks.postgres.migrate import migrate
 
 EngineName = Literal["kafka", "postgres", "clickhouse", "valkey"]
 _TEMPLATE = "meterstream_template"
+JWT_SECRET = "what signs the tokens of people in tests"
 
 
 class TestStack:
@@ -128,6 +130,7 @@ class TestStack:
             # Tests ask faster than clients, on a machine that may be busy; limits have tests of their own.
             valkey=ValkeySettings(url=SecretStr(self.valkey_url), timeout_s=5.0),
             api=ApiSettings(port=0, user_limit="100000/second", address_limit="100000/second"),
+            identity=IdentitySettings(jwt_secret=SecretStr(JWT_SECRET)),
             worker=WorkerSettings(index_dir=state_dir / "first_seen"),
         )
 

@@ -1,9 +1,10 @@
-"""Hears of committed blocks: `commit_block` notifies, whoever waits is woken."""
+"""Hears of what has committed: whoever writes notifies, whoever waits is woken."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 import psycopg
 
@@ -14,7 +15,8 @@ from sinks.postgres.pool import connection_options, translated_errors
 from sinks.postgres.queries import load
 
 log = get_logger(__name__)
-_SQL = load("loads")
+_LISTEN_BLOCKS: Final = load("loads")["listen"]
+_LISTEN_OUTBOX: Final = load("customer_changes")["listen"]
 _PAUSE_S = 1.0
 
 
@@ -23,18 +25,32 @@ async def follow_blocks(settings: PostgresSettings, on_block: Callable[[int], No
 
     A lost connection is opened again; what was committed meanwhile is not told, so callers poll as well.
     """
+
+    def hear(payload: str | None) -> None:
+        if payload is not None:
+            on_block(int(payload))
+
+    await _follow(settings, _LISTEN_BLOCKS, hear, service)
+
+
+async def follow_outbox(settings: PostgresSettings, on_change: Callable[[str | None], None], *, service: str) -> None:
+    """Call `on_change(customer_id)` for each change that is committed, until cancelled.
+
+    None: any customer's may have been, since there was no connection until now.
+    """
+    await _follow(settings, _LISTEN_OUTBOX, on_change, service)
+
+
+async def _follow(settings: PostgresSettings, listen: bytes, hear: Callable[[str | None], None], service: str) -> None:
     while True:
         try:
-            await _follow(settings, on_block, service)
+            with translated_errors():
+                options = connection_options(settings, service=service)
+                async with await psycopg.AsyncConnection.connect(**options, autocommit=True) as connection:  # type: ignore[arg-type]
+                    await connection.execute(listen)
+                    hear(None)
+                    async for notice in connection.notifies():
+                        hear(notice.payload)
         except Unavailable as exc:
-            log.warning("no word of new blocks; polling goes on", reason=exc.message)
+            log.warning("no word of what commits; polling goes on", reason=exc.message)
         await asyncio.sleep(_PAUSE_S)
-
-
-async def _follow(settings: PostgresSettings, on_block: Callable[[int], None], service: str) -> None:
-    with translated_errors():
-        options = connection_options(settings, service=service)
-        async with await psycopg.AsyncConnection.connect(**options, autocommit=True) as connection:  # type: ignore[arg-type]
-            await connection.execute(_SQL["listen"])
-            async for notice in connection.notifies():
-                on_block(int(notice.payload))

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, LiteralString
 
 import httpx
@@ -17,6 +18,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from api.app import create_app
 from api.stores import build_stores
+from api.tokens import make_token
 from cli.keys import make_key
 from cli.migrate import apply_all
 from metering.topics import USAGE_EVENTS
@@ -49,9 +51,15 @@ class Service:
         """Make an operator's key."""
         return asyncio.run(make_key(self.settings, name="test", organization=None, scopes=[], operator=True))[1]
 
-    def client(self, key: str | None = None) -> httpx.Client:
-        """Return a client that sends this key."""
+    def token(self, user_id: str, *, email: str | None = None) -> str:
+        """Make a token of a person, as whoever signs them in does."""
+        return make_token(self.settings.identity, user_id=user_id, email=email, lifetime=timedelta(hours=1))
+
+    def client(self, key: str | None = None, *, organization: str | None = None) -> httpx.Client:
+        """Return a client that sends this key or token, and names this organization."""
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        if organization is not None:
+            headers["X-Organization"] = organization
         hooks = {"response": [self._must_be_documented]}
         return httpx.Client(base_url=self.url, headers=headers, timeout=30.0, event_hooks=hooks)
 
@@ -81,7 +89,7 @@ class Service:
     def records(self, organization: str) -> list[Any]:
         """Return an organization's records, reading the whole topic."""
         headers = (("organization", organization.encode()),)
-        return [record for record in asyncio.run(_read_topic(self.settings, self.topic)) if record.headers == headers]
+        return [record for record in asyncio.run(read_topic(self.settings, self.topic)) if record.headers == headers]
 
 
 @contextmanager
@@ -104,7 +112,8 @@ def running_service(settings: Settings, *, migrated: bool = True) -> Iterator[Se
         assert not thread.is_alive()
 
 
-async def _read_topic(settings: Settings, topic: str) -> list[Any]:
+async def read_topic(settings: Settings, topic: str) -> list[Any]:
+    """Return all records of a topic."""
     consumer = AIOKafkaConsumer(**client_options(settings.kafka), enable_auto_commit=False)
     await consumer.start()
     try:
