@@ -16,7 +16,7 @@ from sinks.valkey.cache import Copy, Place, SharedCache
 PLANS: Final = "plans"
 """The group of the public plans: `stores.cache.forget(PLANS)` after a change has committed."""
 
-_PATHS: Final = {PLANS: (f"{PREFIX}/plans", f"{PREFIX}/plans/{{plan}}")}
+_PATHS: Final = {PLANS: (f"{PREFIX}/plans", f"{PREFIX}/plans/{{id}}")}
 _LONGEST_QUERY: Final = 500
 # Whoever keeps an answer asks whether it is still right: `forget` does not reach browsers and proxies.
 _REVALIDATE: Final = (b"cache-control", b"public, no-cache")

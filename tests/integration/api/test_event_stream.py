@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,9 @@ import httpx
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
-from pydantic import SecretStr
 
-from api.tokens import make_token
 from benchmarks.workers import environment
 from devstack.ports import free_port
-from runtime.settings import IdentitySettings
 from tests.engines import TestStack, wait_for
 from tests.integration.api.service import Service, running_service
 
@@ -35,7 +31,7 @@ URL = "/api/v1/events/stream"
 
 @pytest.fixture(scope="module")
 def service(stack: TestStack) -> Iterator[Service]:
-    """An API that knows people, and lets each have two streams."""
+    """An API that lets each have two streams."""
     name = uuid.uuid4().hex[:10]
     with tempfile.TemporaryDirectory() as folder, stack.postgres_database() as postgres_url:
         settings = stack.settings(
@@ -44,11 +40,8 @@ def service(stack: TestStack) -> Iterator[Service]:
             topic_prefix=f"stream{name}.",
             state_dir=Path(folder),
         )
-        changes: dict[str, Any] = {
-            "api": settings.api.model_copy(update={"max_streams_each": 2}),
-            "identity": IdentitySettings(jwt_secret=SecretStr("s" * 40)),
-        }
-        with running_service(settings.model_copy(update=changes)) as running:
+        api = settings.api.model_copy(update={"max_streams_each": 2})
+        with running_service(settings.model_copy(update={"api": api})) as running:
             yield running
 
 
@@ -156,8 +149,7 @@ def test_what_is_not_committed_yet_is_not_passed_over(seller: Seller) -> None:
 
 def test_an_end_user_follows_their_own_customer_alone(seller: Seller, globex: httpx.Client) -> None:
     user = f"user-{uuid.uuid4().hex}"
-    token = make_token(seller.service.settings.identity, user_id=user, email=None, lifetime=timedelta(hours=1))
-    with seller.service.client(token) as person:
+    with seller.service.client(seller.service.token(user)) as person:
         assert person.get(URL).json()["error"]["code"] == "CUSTOMER_NOT_FOUND"
         own, foreign = seller.customer(user), seller.customer()
         with reading(person) as reader:
