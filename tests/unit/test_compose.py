@@ -83,6 +83,8 @@ def test_addresses_name_services_that_listen_there(service: str) -> None:
     kafka_listeners = environment("kafka")["KAFKA_ADVERTISED_LISTENERS"]
     assert f"://{values['METERSTREAM_KAFKA__BOOTSTRAP_SERVERS']}" in kafka_listeners
     assert urlsplit(values["METERSTREAM_POSTGRES__URL"]).hostname in SERVICES
+    valkey = urlsplit(values["METERSTREAM_VALKEY__URL"])
+    assert (valkey.hostname in SERVICES, valkey.port) == (True, 6379)
     clickhouse = urlsplit(values["METERSTREAM_CLICKHOUSE__URL"])
     assert f":{clickhouse.port}/ping" in SERVICES[str(clickhouse.hostname)]["healthcheck"]["test"][-1]
 

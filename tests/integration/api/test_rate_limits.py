@@ -92,6 +92,8 @@ def test_who_has_no_good_credential_is_counted_by_address(base: Settings) -> Non
             assert [told(answer) for answer in answers[:5]] == [(4, 3), (4, 2), (4, 1), (4, 0), (4, 0)]
             assert answers[4].json()["error"]["code"] == "RATE_LIMITED"
             assert [http.get(path).status_code for path in ("/healthz", "/metrics")] == [200, 200]
+            assert http.post("/api/v1/webhooks/stripe", content=b"{}").status_code in (400, 503)
+            assert http.get("/api/v1/webhooks/stripe/events").status_code == 429
             neighbour = client["X-Forwarded-For"].replace("::1", "::2:3")
             assert http.get("/openapi.json", headers={"X-Forwarded-For": neighbour}).status_code == 429
             assert http.get("/openapi.json", headers=address()).status_code == 200
