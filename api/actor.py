@@ -59,6 +59,13 @@ class Actor:
             raise _refused(self, "organization:read")
         return Tenant(self.organization_id, self.organization)
 
+    @property
+    def person(self) -> str:
+        """Return the id of the person who asks. Raises: InsufficientPermissions for keys."""
+        if self.user_id is None:
+            raise _refused(self, "account:write")
+        return self.user_id
+
     def may(self, permission: Permission) -> bool:
         """Say whether they have a permission."""
         return RULES[permission].allows(self.kind, scopes=self.scopes, role=self.role)

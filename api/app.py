@@ -8,19 +8,45 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from api import dead_letters, event_search, events, health, ledger, meter_queries, meters, subjects
+from api import (
+    api_keys,
+    audit,
+    dead_letters,
+    event_search,
+    event_stream,
+    events,
+    health,
+    invitations,
+    ledger,
+    members,
+    meter_queries,
+    meters,
+    organizations,
+    plans,
+    stripe_webhooks,
+    subjects,
+)
 from api.authentication import KeyCache
+from api.caching import CachedAnswers
 from api.documentation import install_documentation
 from api.errors import install_error_handlers
+from api.event_stream import Streams
+from api.idempotency import KeptAnswers, install_replays
 from api.monitor import Monitor
+from api.people import People
+from api.rate_limits import RateLimiter, RateLimits
 from api.request_context import BoundedBody, RequestContext
 from api.stores import Stores
+from api.tokens import TokenReader
 from runtime.settings import Settings
 from runtime.telemetry import Telemetry
 
 _DESCRIPTION = """
-Usage events in, exact meters out. Everything is under `/api/v1` and takes `Authorization: Bearer <API key>`.
+Usage events in, exact meters out; plans, subscriptions and invoices that agree with Stripe. Everything is under
+`/api/v1` and takes `Authorization: Bearer …`: an organization's API key, or the token (JWT) of a person, who acts for
+the organization that `X-Organization` names, or without it sees what is their own. Writes take `Idempotency-Key`.
 
 Errors have one shape (`success`, `error.code`, `error.message`, `error.details`, `request_id`); with
 `Accept: application/problem+json` they are RFC 9457. Lists take `limit` and `cursor`. Quantities are decimal strings:
@@ -30,10 +56,41 @@ _TAGS = [
     {"name": "events", "description": "Send usage, and find what was sent."},
     {"name": "meters", "description": "What is counted, and the numbers."},
     {"name": "subjects", "description": "Whose usage was seen."},
+    {"name": "plans", "description": "What is sold, at which prices and with which limits."},
+    {"name": "customers", "description": "Who buys."},
+    {"name": "payment-methods", "description": "What customers pay with; never a number."},
+    {"name": "checkout", "description": "Stripe's pages, on which customers buy and look after what they bought."},
+    {"name": "discount-codes", "description": "What customers type to pay less."},
+    {"name": "subscriptions", "description": "What customers pay for: begun, changed, previewed, paused, ended."},
+    {"name": "invoices", "description": "What was billed, and is paid."},
+    {"name": "webhooks", "description": "Where Stripe tells what happened; what could not be applied (operators)."},
+    {"name": "organizations", "description": "Who sells: the tenants."},
+    {"name": "members", "description": "Who acts for an organization, and who is invited to."},
+    {"name": "api-keys", "description": "How programs act for an organization."},
+    {"name": "audit-log", "description": "Who did what, from where, before and after."},
     {"name": "dead-letters", "description": "What could not be used: mend it and send it again, or discard it."},
     {"name": "ledger", "description": "The proof that nothing is lost (operators)."},
     {"name": "operations", "description": "Health and metrics; no key needed."},
 ]
+
+_ROUTES = (
+    events,
+    event_search,
+    event_stream,
+    meters,
+    meter_queries,
+    subjects,
+    plans,
+    organizations,
+    members,
+    invitations,
+    api_keys,
+    audit,
+    stripe_webhooks,
+    dead_letters,
+    ledger,
+    health,
+)
 
 
 def create_app(settings: Settings, stores: Stores, *, telemetry: Telemetry | None = None) -> FastAPI:
@@ -47,9 +104,11 @@ def create_app(settings: Settings, stores: Stores, *, telemetry: Telemetry | Non
         stalled_after_s=settings.api.stalled_after_s,
     )
 
+    streams = Streams(settings, telemetry)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with stores.opened():
+        async with stores.opened(), streams.woken():
             watching = asyncio.create_task(monitor.run(), name="monitor")
             try:
                 yield
@@ -69,13 +128,22 @@ def create_app(settings: Settings, stores: Stores, *, telemetry: Telemetry | Non
     app.state.settings = settings
     app.state.stores = stores
     app.state.keys = KeyCache()
+    app.state.people = People(TokenReader(settings.identity))
     app.state.telemetry = telemetry
     app.state.monitor = monitor
+    app.state.streams = streams
+    app.state.rate_limiter = limiter = RateLimiter(settings.api, stores.limits, telemetry)
     install_error_handlers(app)
-    for module in (events, event_search, meters, meter_queries, subjects, dead_letters, ledger, health):
+    install_replays(app)
+    for module in _ROUTES:
         app.include_router(module.router)
     install_documentation(app)
     # The last one added is the outermost.
+    app.add_middleware(KeptAnswers, stores=stores)
     app.add_middleware(BoundedBody, max_bytes=settings.api.max_body_bytes)
+    app.add_middleware(RateLimits, limiter=limiter)
+    app.add_middleware(CachedAnswers, cache=stores.cache, telemetry=telemetry)
+    if settings.api.trusted_proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.api.trusted_proxies))
     app.add_middleware(RequestContext, telemetry=telemetry)
     return app

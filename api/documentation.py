@@ -14,14 +14,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import ErrorEnvelope
+from api.idempotency import HEADER, REPLAYED
 
 PREFIX: Final = "/api/v1"
 """Of every route that takes a key."""
 
 _MEANINGS: Final = {
     400: "The input does not fit; `details` names the field.",
-    401: "No API key, or one that is unknown or revoked.",
-    403: "The key lacks the scope, or is of the wrong kind.",
+    401: "No credential, or one that is unknown, revoked, forged or expired (EXPIRED_TOKEN).",
+    403: "The key lacks the scope, the member's role is too small, or the credential is of the wrong kind.",
     404: "No such thing, or it belongs to another tenant.",
     406: "No such format.",
     409: "The name is taken, or the state has moved.",
@@ -47,7 +48,7 @@ _EXAMPLE_CODES: Final = {
     503: "UNAVAILABLE",
 }
 _RETRY_AFTER: Final = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
-_ALWAYS: Final = (401, 403, 500, 503)
+_ALWAYS: Final = (401, 403, 404, 429, 500, 503)
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -84,7 +85,7 @@ def install_documentation(app: FastAPI) -> None:
                 tags=app.openapi_tags,
                 servers=app.servers,
             )
-            app.openapi_schema = _without_framework_validation(document)
+            app.openapi_schema = _with_idempotency(_without_framework_validation(document))
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
@@ -109,6 +110,27 @@ def _swagger_ui_files() -> Path:
     assert spec is not None
     assert spec.origin is not None
     return Path(spec.origin).parent / "static"
+
+
+def _with_idempotency(document: dict[str, Any]) -> dict[str, Any]:
+    """Tell of each write that takes an Idempotency-Key what that can lead to."""
+    conflict = {**_response(409), "headers": _RETRY_AFTER}
+    schema = {"schema": {"$ref": "#/components/schemas/ErrorEnvelope"}}
+    del conflict["model"]
+    conflict["content"] = {"application/json": {**schema, **conflict["content"]["application/json"]}}
+    for path in document["paths"].values():
+        for operation in path.values():
+            names = {parameter["name"] for parameter in operation.get("parameters", ())}
+            if HEADER not in names:
+                continue
+            operation["responses"].setdefault("409", conflict)
+            for status, answer in operation["responses"].items():
+                if status in ("200", "201"):
+                    answer.setdefault("headers", {})[REPLAYED] = {
+                        "description": "`true`: the answer of an earlier request with the same Idempotency-Key.",
+                        "schema": {"type": "string", "const": "true"},
+                    }
+    return document
 
 
 def _without_framework_validation(document: dict[str, Any]) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def respond(error: errors.MeterstreamError, *, request_id: str, accept: str) -> 
     status = status_of(error)
     details = dict(error.details)
     headers = {}
-    if status in (429, 503):
+    if status in (429, 503) or "retry_after_s" in details:
         headers["Retry-After"] = str(details.get("retry_after_s", _RETRY_AFTER_S))
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="meterstream"'

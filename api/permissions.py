@@ -41,6 +41,7 @@ Permission = Literal[
     "keys:read",
     "keys:write",
     "audit:read",
+    "account:read",
     "account:write",
     "operators:read",
     "operators:write",
@@ -105,6 +106,7 @@ RULES: Final[dict[Permission, Rule]] = {
     "keys:write": Rule("admin", _MANAGERS),
     "audit:read": Rule("admin", _MANAGERS),
     # What a person does for themselves: found an organization, accept an invitation, list their organizations.
+    "account:read": Rule(None, _ALL, users=True),
     "account:write": Rule(None, _ALL, users=True),
     # What belongs to no tenant: the ledger, Stripe's events.
     "operators:read": Rule(None, _NONE, operators=True),

@@ -22,6 +22,7 @@ _COMMANDS = {
     "worker": "cli.worker:worker",
     "migrate": "cli.migrate:migrate",
     "keys": "cli.keys:keys",
+    "tokens": "cli.tokens:tokens",
     "plans": "cli.plans:app",
     "dead-letters": "cli.dead_letters:app",
     "ledger": "cli.ledger:ledger",

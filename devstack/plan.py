@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from devstack import clickhouse, kafka, postgres, stripe, valkey
 from devstack.ports import LOOPBACK, free_port
 from devstack.service import SERVICES
-from devstack.state import PartState, Secrets, Stack, stripe_is_set
+from devstack.state import PartState, Secrets, Stack, identity_is_set, stripe_is_set
 from runtime.settings import Settings
 
 _USUAL_PORTS = {
@@ -26,6 +26,8 @@ _USUAL_PORTS = {
 # Of parts that a stack from an earlier version does not have.
 _LATER_SECRETS: dict[str, Callable[[], str]] = {
     "stripe_api_key": lambda: f"sk_test_{secrets.token_hex(24)}",
+    "stripe_webhook_secret": lambda: f"whsec_{secrets.token_hex(24)}",
+    "jwt_secret": lambda: secrets.token_urlsafe(48),
     "valkey_password": lambda: secrets.token_urlsafe(24),
 }
 
@@ -87,6 +89,7 @@ def _describe(settings: Settings, state_dir: Path, ports: dict[str, int], passwo
         clickhouse_password=set_password if clickhouse_set else passwords.clickhouse_password,
         valkey_url=valkey_url,
         stripe_api_base=simulator_url,
+        jwt_secret=None if identity_is_set(settings) else passwords.jwt_secret,
         parts=(
             PartState(name="kafka", url=kafka_url, external=kafka_set),
             PartState(name="postgres", url=_without_password(postgres_url), external=postgres_set),

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from runtime.errors import RefusedToStart
-from runtime.settings import Settings, StripeSettings
+from runtime.settings import IdentitySettings, Settings, StripeSettings
 
 _FILE = "stack.json"
 Group = TypeVar("Group", bound=BaseModel)
@@ -37,6 +37,10 @@ class Secrets(BaseModel):
     valkey_password: str | None = None
     stripe_api_key: str | None = None
     """The simulator's."""
+    stripe_webhook_secret: str | None = None
+    """With which the simulator signs what it sends to the API."""
+    jwt_secret: str | None = None
+    """Signs the tokens that `meterstream tokens create` makes."""
 
 
 class Stack(BaseModel):
@@ -53,6 +57,8 @@ class Stack(BaseModel):
     valkey_url: str | None = None
     stripe_api_base: str | None = None
     """The simulator; None where Stripe itself is set in the environment: its key is never written here."""
+    jwt_secret: str | None = None
+    """None where the environment says who signs tokens."""
     parts: tuple[PartState, ...] = ()
     ports: dict[str, int] = Field(default_factory=dict)
     secrets: Secrets | None = None
@@ -66,6 +72,7 @@ class Stack(BaseModel):
         return configured.model_copy(
             update={
                 "stripe": self._stripe(configured),
+                "identity": self._identity(configured),
                 "state_dir": self.state_dir,
                 "kafka": _fill(configured.kafka, bootstrap_servers=self.kafka_bootstrap_servers),
                 "postgres": _fill(configured.postgres, url=SecretStr(self.postgres_url)),
@@ -86,6 +93,8 @@ class Stack(BaseModel):
             found["METERSTREAM_CLICKHOUSE__PASSWORD"] = self.clickhouse_password
         if self.valkey_url is not None:
             found["METERSTREAM_VALKEY__URL"] = self.valkey_url
+        if self.jwt_secret is not None:
+            found["METERSTREAM_IDENTITY__JWT_SECRET"] = self.jwt_secret
         return found | self.simulator_environment()
 
     def simulator_environment(self) -> dict[str, str]:
@@ -95,6 +104,7 @@ class Stack(BaseModel):
         return {
             "METERSTREAM_STRIPE__API_BASE": self.stripe_api_base,
             "METERSTREAM_STRIPE__API_KEY": self.secrets.stripe_api_key,
+            "METERSTREAM_STRIPE__WEBHOOK_SECRETS": self.secrets.stripe_webhook_secret or "",
         }
 
     def _stripe(self, configured: Settings) -> StripeSettings:
@@ -106,8 +116,14 @@ class Stack(BaseModel):
             update={
                 "api_base": simulator["METERSTREAM_STRIPE__API_BASE"],
                 "api_key": SecretStr(simulator["METERSTREAM_STRIPE__API_KEY"]),
+                "webhook_secrets": (SecretStr(simulator["METERSTREAM_STRIPE__WEBHOOK_SECRETS"]),),
             }
         )
+
+    def _identity(self, configured: Settings) -> IdentitySettings:
+        if identity_is_set(configured) or self.jwt_secret is None:
+            return configured.identity
+        return configured.identity.model_copy(update={"jwt_secret": SecretStr(self.jwt_secret)})
 
     def save(self) -> None:
         """Write the file so that nobody else can read it."""
@@ -127,6 +143,11 @@ def _fill(group: Group, **values: Any) -> Group:
 def stripe_is_set(settings: Settings) -> bool:
     """Tell whether Stripe, or something that the operator runs in its place, is set in the environment."""
     return settings.stripe.api_key is not None or settings.stripe.api_base is not None
+
+
+def identity_is_set(settings: Settings) -> bool:
+    """Tell whether the environment says who signs tokens."""
+    return settings.identity.jwt_secret is not None or settings.identity.jwks_url is not None
 
 
 def find_stack(state_dir: Path) -> Stack | None:

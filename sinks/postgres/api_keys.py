@@ -49,7 +49,7 @@ def hash_secret(secret: str) -> bytes | None:
 
 
 async def create_key(
-    connection: AsyncConnection, *, organization_id: str | None, name: str, scopes: Sequence[str]
+    connection: AsyncConnection, *, organization_id: str | None, name: str, scopes: Sequence[str], created_by: str = ""
 ) -> tuple[ApiKey, str]:
     """Create a key and return it with its secret, which is not kept.
 
@@ -71,6 +71,7 @@ async def create_key(
                     "prefix": secret[:_PREFIX_LENGTH],
                     "key_hash": hash_secret(secret),
                     "scopes": sorted(set(scopes)),
+                    "created_by": created_by,
                 },
             )
             row = await cursor.fetchone()
@@ -94,6 +95,18 @@ async def list_keys(connection: AsyncConnection, *, organization: str | None = N
             return await cursor.fetchall()
 
 
+async def page_of_keys(
+    connection: AsyncConnection, *, organization_id: str, after: tuple[datetime, str] | None = None, limit: int = 100
+) -> list[ApiKey]:
+    """Return an organization's keys, revoked ones too, newest first."""
+    after_at, after_id = after or (None, None)
+    values = {"organization_id": organization_id, "after_at": after_at, "after_id": after_id, "limit": limit}
+    with translated_errors():
+        async with connection.cursor(row_factory=class_row(ApiKey)) as cursor:
+            await cursor.execute(_SQL["page"], values)
+            return await cursor.fetchall()
+
+
 async def revoke_key(connection: AsyncConnection, key: str) -> ApiKey:
     """Revoke a key, named by its id or prefix; processes that cached it notice within seconds.
 
@@ -106,5 +119,5 @@ async def revoke_key(connection: AsyncConnection, key: str) -> ApiKey:
             if len(rows) > 1:
                 raise ConflictError(f"Several keys begin with {key}: name it by id.")
     if not rows:
-        raise NotFoundError(f"No key has the id or prefix {key!r}.")
+        raise NotFoundError(f"No key has the id or prefix {key!r}.", code="API_KEY_NOT_FOUND")
     return rows[0]

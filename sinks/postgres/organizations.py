@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -29,23 +30,42 @@ class OrganizationRow:
     archived_at: datetime | None
 
 
-async def create_organization(connection: AsyncConnection, *, slug: str, name: str, shape: LogShape) -> OrganizationRow:
+@dataclass(frozen=True, slots=True)
+class OwnOrganization:
+    """An organization as one of its members lists it."""
+
+    id: str
+    slug: str
+    name: str
+    role: str
+    created_at: datetime
+
+
+async def create_organization(
+    connection: AsyncConnection,
+    *,
+    slug: str,
+    name: str,
+    shape: LogShape,
+    id: str | None = None,  # noqa: A002 - the field's name
+) -> OrganizationRow:
     """Create an organization; its events count from where the log stands now.
 
-    Raises: InvalidInput, ConflictError when the slug is or was in use.
+    `id` where `connection` acts for the organization that is to be. Raises: InvalidInput, ConflictError when the slug
+    is or was in use.
     """
     if _SLUG.fullmatch(slug) is None:
         raise InvalidInput("slug must be 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit", field="slug")
-    if not 1 <= len(name) <= 200 or "\x00" in name:
-        raise InvalidInput("name must have 1 to 200 characters", field="name")
+    _require_name(name)
     async with (
         catalogue_change(connection, shape) as positions,
         connection.cursor(row_factory=class_row(OrganizationRow)) as cursor,
     ):
-        await cursor.execute(_SQL["create"], {"slug": slug, "name": name, "positions": positions})
+        values = {"id": id or str(uuid.uuid4()), "slug": slug, "name": name, "positions": positions}
+        await cursor.execute(_SQL["create"], values)
         row = await cursor.fetchone()
         if row is None:
-            raise ConflictError(f"An organization {slug!r} exists already.", field="slug")
+            raise ConflictError(f"An organization {slug!r} exists already.", code="ORGANIZATION_EXISTS", field="slug")
         return row
 
 
@@ -62,6 +82,28 @@ async def find_organization(
             return await cursor.fetchone()
 
 
+async def rename_organization(connection: AsyncConnection, organization_id: str, *, name: str) -> OrganizationRow:
+    """Change what people call an organization. Raises: InvalidInput, NotFoundError."""
+    _require_name(name)
+    with translated_errors():
+        async with connection.cursor(row_factory=class_row(OrganizationRow)) as cursor:
+            await cursor.execute(_SQL["rename"], {"id": organization_id, "name": name})
+            row = await cursor.fetchone()
+    if row is None:
+        raise NotFoundError("No such organization.", code="ORGANIZATION_NOT_FOUND")
+    return row
+
+
+async def list_organizations_of(
+    connection: AsyncConnection, user_id: str, *, after: str = "", limit: int = 100
+) -> list[OwnOrganization]:
+    """Return the organizations that a person is a member of, by slug."""
+    with translated_errors():
+        async with connection.cursor(row_factory=class_row(OwnOrganization)) as cursor:
+            await cursor.execute(_SQL["list_of_user"], {"user_id": user_id, "after": after, "limit": limit})
+            return await cursor.fetchall()
+
+
 async def archive_organization(connection: AsyncConnection, *, slug: str, shape: LogShape) -> OrganizationRow:
     """Archive an organization: its keys stop, and events from here on are dead letters.
 
@@ -76,3 +118,8 @@ async def archive_organization(connection: AsyncConnection, *, slug: str, shape:
         if row is None:
             raise NotFoundError(f"No organization {slug!r} is in force.")
         return row
+
+
+def _require_name(name: str) -> None:
+    if not 1 <= len(name) <= 200 or "\x00" in name:
+        raise InvalidInput("name must have 1 to 200 characters", field="name")

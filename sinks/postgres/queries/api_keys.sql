@@ -1,6 +1,6 @@
 -- name: create
-insert into api_keys (organization_id, name, prefix, key_hash, scopes)
-values (%(organization_id)s, %(name)s, %(prefix)s, %(key_hash)s, %(scopes)s)
+insert into api_keys (organization_id, name, prefix, key_hash, scopes, created_by)
+values (%(organization_id)s, %(name)s, %(prefix)s, %(key_hash)s, %(scopes)s, %(created_by)s)
 returning id::text, organization_id::text, (select slug from organizations o where o.id = organization_id) as organization,
     name, prefix, scopes, created_at, revoked_at
 
@@ -15,6 +15,16 @@ from api_keys k
 left join organizations o on o.id = k.organization_id
 where %(organization)s::text is null or o.slug = %(organization)s
 order by k.created_at, k.id
+
+-- name: page
+-- Of one organization, newest first.
+select k.id::text, k.organization_id::text, o.slug as organization, k.name, k.prefix, k.scopes, k.created_at, k.revoked_at
+from api_keys k
+join organizations o on o.id = k.organization_id
+where k.organization_id = %(organization_id)s
+    and (%(after_at)s::timestamptz is null or (k.created_at, k.id) < (%(after_at)s, %(after_id)s::uuid))
+order by k.created_at desc, k.id desc
+limit %(limit)s
 
 -- name: revoke
 -- By id or by the prefix that is shown; a second time changes nothing.

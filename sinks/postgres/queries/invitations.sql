@@ -1,0 +1,31 @@
+-- name: create
+insert into invitations (organization_id, email, role, token_hash, invited_by, expires_at)
+values (%(organization_id)s, %(email)s, %(role)s, %(token_hash)s, %(invited_by)s, now() + %(lifetime)s)
+returning id::text, email, role, invited_by, created_at, expires_at, accepted_at, revoked_at
+
+-- name: list
+-- Newest first.
+select id::text, email, role, invited_by, created_at, expires_at, accepted_at, revoked_at
+from invitations
+where organization_id = %(organization_id)s
+    and (%(after_at)s::timestamptz is null or (created_at, id) < (%(after_at)s, %(after_id)s::uuid))
+order by created_at desc, id desc
+limit %(limit)s
+
+-- name: revoke
+-- A second time changes nothing; no row: there is none, or it was accepted.
+update invitations set revoked_at = coalesce(revoked_at, now())
+where organization_id = %(organization_id)s and id = %(id)s and accepted_at is null
+returning id::text, email, role, invited_by, created_at, expires_at, accepted_at, revoked_at
+
+-- name: find
+-- By its secret, before whoever holds it is a member.
+select id, organization_id, organization, email, role, expires_at, accepted_at, revoked_at
+from find_invitation(%(token_hash)s)
+
+-- name: accept
+-- No row: it was accepted, was revoked, or expired in the meantime.
+update invitations set accepted_at = now(), accepted_by = %(user_id)s
+where organization_id = %(organization_id)s and id = %(id)s and accepted_at is null and revoked_at is null
+    and expires_at > now()
+returning id::text

@@ -1,0 +1,247 @@
+"""Organizations, members, invitations, API keys and the audit log, as people and programs use them."""
+
+from __future__ import annotations
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from api.tokens import make_token
+from tests.engines import wait_for
+from tests.integration.api.people import Someone, someone
+from tests.integration.api.service import Service
+
+
+@pytest.fixture
+def slug() -> str:
+    return f"org-{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture
+def ada(service: Service, slug: str) -> Someone:
+    """The owner of this test's organization."""
+    ada = someone(service, "ada")
+    ada.found(slug)
+    return ada
+
+
+def code(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+def actions(client: httpx.Client, **filters: str) -> list[str]:
+    return [row["action"] for row in client.get("/api/v1/audit-log", params=filters).raise_for_status().json()["data"]]
+
+
+def test_who_founds_an_organization_owns_it(service: Service, ada: Someone, slug: str) -> None:
+    with ada.client() as client:
+        (own,) = client.get("/api/v1/organizations").json()["data"]
+        assert (own["slug"], own["name"], own["role"]) == (slug, slug, "owner")
+        assert code(client.post("/api/v1/organizations", json={"slug": slug})) == (409, "ORGANIZATION_EXISTS")
+        assert code(client.get("/api/v1/organization")) == (403, "INSUFFICIENT_PERMISSIONS")
+        for body in ({}, {"slug": "Upper"}, {"slug": "x", "name": ""}, {"slug": "x", "owner": "me"}, {"slug": "a\x00"}):
+            assert client.post("/api/v1/organizations", json=body).status_code == 400, body
+    with ada.client(slug) as client:
+        renamed = client.patch("/api/v1/organization", json={"name": "Acme Inc."}).json()
+        assert client.get("/api/v1/organization").json() == renamed
+        assert (renamed["id"], renamed["name"]) == (own["id"], "Acme Inc.")
+        rows = client.get("/api/v1/audit-log").json()["data"]
+        assert [row["action"] for row in rows] == ["organization.rename", "organization.create"]
+        assert (rows[0]["before"], rows[0]["after"]) == ({"name": slug}, {"name": "Acme Inc."})
+        assert (rows[0]["actor"], rows[0]["address"]) == (f"user {ada.user_id}", "127.0.0.1")
+        # It counts: events are taken for it.
+        event = {"id": "1", "type": "t", "subject": "s"}
+        assert client.post("/api/v1/events", json=event).json()["accepted"] == 1
+    assert len(service.records(slug)) == 1
+
+
+def test_another_s_organization_is_as_unknown_as_none(service: Service, ada: Someone, slug: str) -> None:
+    stranger = someone(service, "eve")
+    for name in (slug, f"{slug}-x", "No slug", "", "x" * 5000):
+        with stranger.client(name) as client:
+            answer = client.get("/api/v1/organization")
+            assert code(answer) == (404, "ORGANIZATION_NOT_FOUND"), name
+    with service.client(service.key(f"globex-{slug}"), organization=slug) as client:
+        assert code(client.get("/api/v1/organization")) == (404, "ORGANIZATION_NOT_FOUND")
+    with stranger.client() as client:
+        assert client.get("/api/v1/organizations").json()["data"] == []
+
+
+def test_an_invitation_is_for_one_address_and_works_once(service: Service, ada: Someone, slug: str) -> None:
+    bob, eve = someone(service, "bob"), someone(service, "eve")
+    with ada.client(slug) as client:
+        made = client.post("/api/v1/invitations", json={"email": bob.email.upper(), "role": "analyst"})
+        assert made.status_code == 201
+        token = made.json().pop("token")
+        (listed,) = client.get("/api/v1/invitations").json()["data"]
+        assert token not in str(listed)
+        assert listed["id"] == made.json()["id"]
+        for body in ({"email": "no address", "role": "admin"}, {"email": bob.email, "role": "king"}, {}):
+            assert client.post("/api/v1/invitations", json=body).status_code == 400
+    with eve.client() as client:
+        refused = client.post("/api/v1/invitations/accept", json={"token": token})
+        assert code(refused) == (403, "INVITED_UNDER_ANOTHER_EMAIL")
+        unknown = client.post("/api/v1/invitations/accept", json={"token": "inv_unknown"})
+        assert code(unknown) == (404, "INVITATION_NOT_FOUND")
+    with bob.client() as client:
+        joined = client.post("/api/v1/invitations/accept", json={"token": token})
+        assert joined.json() == {"organization": slug, "role": "analyst"}
+        assert code(client.post("/api/v1/invitations/accept", json={"token": token})) == (422, "INVITATION_NOT_OPEN")
+    with bob.client(slug) as client:
+        assert client.get("/api/v1/meters").status_code == 200
+        refused = client.post("/api/v1/meters", json={"slug": "m", "event_type": "t", "aggregation": "COUNT"})
+        assert code(refused) == (403, "INSUFFICIENT_PERMISSIONS")
+        assert "analyst" in refused.json()["error"]["message"]
+        assert code(client.get("/api/v1/audit-log")) == (403, "INSUFFICIENT_PERMISSIONS")
+        emails = {row["email"] for row in client.get("/api/v1/members").json()["data"]}
+        assert emails == {ada.email, bob.email}
+    with ada.client(slug) as client:
+        assert actions(client) == ["invitation.accept", "invitation.create", "organization.create"]
+        again = client.post("/api/v1/invitations", json={"email": bob.email, "role": "admin"}).json()["token"]
+    with bob.client() as client:
+        member = client.post("/api/v1/invitations/accept", json={"token": again})
+        assert code(member) == (409, "ALREADY_A_MEMBER")
+
+
+def test_a_revoked_or_old_invitation_is_worthless(service: Service, ada: Someone, slug: str) -> None:
+    bob = someone(service, "bob")
+    with ada.client(slug) as client:
+        made = [
+            client.post("/api/v1/invitations", json={"email": bob.email, "role": "support"}).json() for _ in range(2)
+        ]
+        for _ in range(2):
+            assert client.delete(f"/api/v1/invitations/{made[0]['id']}").json()["revoked_at"] is not None
+        assert code(client.delete(f"/api/v1/invitations/{uuid.uuid4()}")) == (404, "INVITATION_NOT_FOUND")
+        first = client.get("/api/v1/invitations", params={"limit": 1}).json()
+        second = client.get("/api/v1/invitations", params={"cursor": first["next_cursor"]}).json()
+        assert [row["id"] for row in first["data"] + second["data"]] == [made[1]["id"], made[0]["id"]]
+    service.sql("update invitations set expires_at = now() where id = %s", made[1]["id"])
+    with bob.client() as client:
+        for invitation in made:
+            refused = client.post("/api/v1/invitations/accept", json={"token": invitation["token"]})
+            assert code(refused) == (422, "INVITATION_NOT_OPEN")
+    with someone(service, "globex").client() as client:
+        client.post("/api/v1/organizations", json={"slug": f"other-{slug}"}).raise_for_status()
+        client.headers["X-Organization"] = f"other-{slug}"
+        assert code(client.delete(f"/api/v1/invitations/{made[1]['id']}")) == (404, "INVITATION_NOT_FOUND")
+
+
+def test_only_owners_make_owners_and_the_last_one_stays(service: Service, ada: Someone, slug: str) -> None:
+    bob = someone(service, "bob")
+    ada.invite(bob, slug, "admin")
+    with bob.client(slug) as client:
+        refused = client.patch(f"/api/v1/members/{bob.user_id}", json={"role": "owner"})
+        assert code(refused) == (403, "INSUFFICIENT_PERMISSIONS")
+        assert refused.json()["error"]["details"] == {"required": "owner"}
+        invited = client.post("/api/v1/invitations", json={"email": bob.email, "role": "owner"})
+        assert code(invited) == (403, "INSUFFICIENT_PERMISSIONS")
+        # Nor by the way of a key, which an admin may make.
+        key = client.post("/api/v1/api-keys", json={"name": "k", "scopes": ["admin"]}).json()["key"]
+    with service.client(key) as program:
+        refused = program.patch(f"/api/v1/members/{bob.user_id}", json={"role": "owner"})
+        assert code(refused) == (403, "INSUFFICIENT_PERMISSIONS")
+    with ada.client(slug) as client:
+        assert code(client.delete(f"/api/v1/members/{ada.user_id}")) == (422, "LAST_OWNER")
+        assert code(client.patch(f"/api/v1/members/{ada.user_id}", json={"role": "admin"})) == (422, "LAST_OWNER")
+        assert client.patch(f"/api/v1/members/{ada.user_id}", json={"role": "owner"}).status_code == 200
+        assert code(client.delete("/api/v1/members/nobody")) == (404, "MEMBER_NOT_FOUND")
+        assert code(client.delete("/api/v1/members/%00")) == (404, "MEMBER_NOT_FOUND")
+        assert client.patch(f"/api/v1/members/{bob.user_id}", json={"role": "owner"}).json()["role"] == "owner"
+        assert client.delete(f"/api/v1/members/{ada.user_id}").json()["user_id"] == ada.user_id
+    with bob.client(slug) as client:
+        wait_for("bob is seen as owner", lambda: client.delete("/api/v1/members/x").status_code == 404)
+        assert actions(client, target=ada.user_id) == ["member.remove", "member.change_role"]
+    with ada.client(slug) as client:
+        wait_for("ada is out", lambda: client.get("/api/v1/organization").status_code == 404, timeout_s=15)
+
+
+def test_two_owners_cannot_remove_each_other(service: Service, slug: str) -> None:
+    for number in range(5):
+        name, ada, bob = f"{slug}-{number}", someone(service, "ada"), someone(service, "bob")
+        ada.found(name)
+        ada.invite(bob, name, "owner")
+        with ada.client(name) as one, bob.client(name) as two, ThreadPoolExecutor(2) as pool:
+            for client in (one, two):
+                client.get("/api/v1/organization").raise_for_status()
+            removed = [
+                pool.submit(one.delete, f"/api/v1/members/{bob.user_id}"),
+                pool.submit(two.delete, f"/api/v1/members/{ada.user_id}"),
+            ]
+            assert sorted(each.result().status_code for each in removed) == [200, 422]
+
+
+def test_an_organization_that_a_command_made_gets_its_first_owner_from_a_key(
+    service: Service, acme: httpx.Client, acme_slug: str
+) -> None:
+    ada, bob = someone(service, "ada"), someone(service, "bob")
+    token = acme.post("/api/v1/invitations", json={"email": ada.email, "role": "owner"}).json()["token"]
+    with ada.client() as client:
+        assert client.post("/api/v1/invitations/accept", json={"token": token}).json()["role"] == "owner"
+    late = acme.post("/api/v1/invitations", json={"email": bob.email, "role": "owner"})
+    assert code(late) == (403, "INSUFFICIENT_PERMISSIONS")
+    assert acme.post("/api/v1/invitations", json={"email": bob.email, "role": "admin"}).status_code == 201
+    refused = acme.post("/api/v1/organizations", json={"slug": f"{acme_slug}-2"})
+    assert code(refused) == (403, "INSUFFICIENT_PERMISSIONS")
+
+
+def test_keys_are_shown_once_and_stop_when_they_are_revoked(service: Service, ada: Someone, slug: str) -> None:
+    with ada.client(slug) as client:
+        made: dict[str, Any] = client.post(
+            "/api/v1/api-keys", json={"name": "checkout", "scopes": ["read", "ingest"]}
+        ).json()
+        secret = made.pop("key")
+        assert secret.startswith(made["prefix"])
+        assert client.get("/api/v1/api-keys").json()["data"] == [made]
+        for scopes in ([], ["operator"], ["write"]):
+            body = {"name": "k", "scopes": scopes}
+            assert client.post("/api/v1/api-keys", json=body).status_code == 400
+        with service.client(secret) as program:
+            assert program.get("/api/v1/meters").status_code == 200
+            assert code(program.get("/api/v1/api-keys")) == (403, "INSUFFICIENT_PERMISSIONS")
+            assert client.delete(f"/api/v1/api-keys/{made['id']}").json()["revoked_at"] is not None
+            wait_for("the key stops", lambda: program.get("/api/v1/meters").status_code == 401, timeout_s=15)
+        assert client.delete(f"/api/v1/api-keys/{made['id']}").status_code == 200
+        assert code(client.delete(f"/api/v1/api-keys/{uuid.uuid4()}")) == (404, "API_KEY_NOT_FOUND")
+        rows = client.get("/api/v1/audit-log", params={"action": "api_key.create"}).json()["data"]
+        assert [row["target_id"] for row in rows] == [made["id"]]
+        assert secret not in str(rows)
+    other = someone(service, "eve")
+    other.found(f"other-{slug}")
+    with other.client(f"other-{slug}") as client:
+        assert code(client.delete(f"/api/v1/api-keys/{made['id']}")) == (404, "API_KEY_NOT_FOUND")
+        assert client.get("/api/v1/api-keys").json()["data"] == []
+    assert secret not in str(service.sql("select * from api_keys"))
+
+
+def test_the_audit_log_in_pages(ada: Someone, slug: str) -> None:
+    with ada.client(slug) as client:
+        for number in range(3):
+            client.patch("/api/v1/organization", json={"name": f"Acme {number}"}).raise_for_status()
+        seen, cursor = [], None
+        for _ in range(4):
+            params = {"limit": 1, **({"cursor": cursor} if cursor else {})}
+            page = client.get("/api/v1/audit-log", params=params).json()
+            seen += [row["after"].get("name") for row in page["data"]]
+            cursor = page["next_cursor"]
+        assert (seen, cursor) == (["Acme 2", "Acme 1", "Acme 0", slug], None)
+        assert actions(client, actor="user nobody") == []
+        assert client.get("/api/v1/audit-log", params={"cursor": "x"}).status_code == 400
+
+
+def test_expired_and_forged_differ(service: Service, ada: Someone, slug: str) -> None:
+    old = make_token(
+        service.settings.identity,
+        user_id=ada.user_id,
+        email=None,
+        lifetime=timedelta(hours=1),
+        now=datetime.now(UTC) - timedelta(hours=2),
+    )
+    for token, expected in ((old, "EXPIRED_TOKEN"), (ada.token[:-4], "INVALID_TOKEN"), ("ms_x", "INVALID_TOKEN")):
+        with service.client(token, organization=slug) as client:
+            answer = client.get("/api/v1/organization")
+            assert code(answer) == (401, expected)
+            assert answer.headers["www-authenticate"].startswith("Bearer")
