@@ -8,8 +8,8 @@ from uuid import UUID, uuid4, uuid5
 from starlette.requests import Request
 
 from api.actor import Actor
+from api.idempotency import HEADER
 
-HEADER: Final = "Idempotency-Key"
 _IDS: Final = UUID("5b0f9c1e-7a4d-4d53-9c0a-6d1f1a0f7e52")
 
 

@@ -42,6 +42,8 @@ class CheckoutRow:
     organization_id: str
     customer_id: str
     plan_id: str
+    plan: str
+    plan_version: int
     billing_cycle: str
     currency: str
     quantity: int
@@ -50,6 +52,7 @@ class CheckoutRow:
     status: Literal["open", "complete", "expired"]
     url: str | None
     subscription_id: str | None
+    subscription_status: str | None
     expires_at: datetime | None
     created_at: datetime
     completed_at: datetime | None

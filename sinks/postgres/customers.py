@@ -166,6 +166,13 @@ async def delete_customer(connection: AsyncConnection, customer_id: str) -> Cust
     return row
 
 
+async def running_subscriptions(connection: AsyncConnection, customer_id: str) -> list[str]:
+    """Return Stripe's ids of a customer's subscriptions that have not ended."""
+    with translated_errors():
+        cursor = await connection.execute(_SQL["running_subscriptions"], {"customer_id": customer_id})
+        return [row[0] for row in await cursor.fetchall()]
+
+
 def user_has_customer(user_id: str) -> ConflictError:
     """Return what is said where a user would become two customers of one organization."""
     return ConflictError(

@@ -9,10 +9,13 @@ values
 on conflict do nothing
 
 -- name: find
-select id::text, organization_id::text, customer_id::text, plan_id::text, billing_cycle, currency, quantity,
-    discount_code_id::text, stripe_session_id, status, url, subscription_id::text, expires_at, created_at, completed_at
-from checkouts
-where id = %(id)s
+select c.id::text, c.organization_id::text, c.customer_id::text, c.plan_id::text, p.slug as plan, p.version as plan_version,
+    c.billing_cycle, c.currency, c.quantity, c.discount_code_id::text, c.stripe_session_id, c.status, c.url,
+    c.subscription_id::text, s.status as subscription_status, c.expires_at, c.created_at, c.completed_at
+from checkouts c
+join pricing_plans p on p.id = c.plan_id
+left join subscriptions s on s.id = c.subscription_id
+where c.id = %(id)s
 
 -- name: subscription_of_product
 -- What the customer has of a product already, at whatever version of a plan.

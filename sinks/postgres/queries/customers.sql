@@ -59,3 +59,7 @@ update customers set deleted_at = coalesce(deleted_at, now()), version = version
 where id = %(id)s
 returning id::text, organization_id::text, user_id, stripe_customer_id, name, email, address, tax_ids, currency,
     subjects, metadata, balance_minor, delinquent, version, created_at, updated_at, deleted_at
+
+-- name: running_subscriptions
+select stripe_subscription_id from subscriptions
+where customer_id = %(customer_id)s and status not in ('canceled', 'incomplete_expired')
