@@ -71,6 +71,12 @@ def default_cycle(plan: Plan, currency: str, held: Cycle) -> Cycle:
     return offered[0] if len(offered) == 1 else held
 
 
+def kept_quantity(plan: Plan, cycle: Cycle, currency: str, held: int) -> int:
+    """Return the quantity that a change to a plan means when it names none: the one held, if the plan has any."""
+    by_quantity = any(_quantity(price, 2) == 2 for price in plan.prices_for(cycle, currency))
+    return held if by_quantity else 1
+
+
 def cycle_name(cycle: Cycle) -> str:
     """Return `month`, `3 months`."""
     return str(cycle.interval) if cycle.count == 1 else f"{cycle.count} {cycle.interval}s"

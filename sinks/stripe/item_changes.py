@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from stripe.params import SubscriptionUpdateParamsItem
+
+ItemChange: TypeAlias = SubscriptionUpdateParamsItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +29,11 @@ class WantedItem:
     quantity: int | None
 
 
-def item_changes(held: Sequence[HeldItem], wanted: Sequence[WantedItem]) -> list[SubscriptionUpdateParamsItem]:
+def item_changes(held: Sequence[HeldItem], wanted: Sequence[WantedItem]) -> list[ItemChange]:
     """Return the changes, none for what stays. An item that goes lends its id to one of its kind that comes."""
     going = {item.price: item for item in held}
     coming: list[WantedItem] = []
-    changes: list[SubscriptionUpdateParamsItem] = []
+    changes: list[ItemChange] = []
     for want in wanted:
         kept = going.pop(want.price, None)
         if kept is None:
@@ -39,12 +42,13 @@ def item_changes(held: Sequence[HeldItem], wanted: Sequence[WantedItem]) -> list
             changes.append({"id": kept.id, "quantity": want.quantity})
     free = {licensed: [item for item in going.values() if item.licensed == licensed] for licensed in (True, False)}
     for want in coming:
-        params: SubscriptionUpdateParamsItem = {"price": want.price}
+        params: ItemChange = {"price": want.price}
         if want.quantity is not None:
             params["quantity"] = want.quantity
         if lenders := free[want.quantity is not None]:
             params["id"] = lenders.pop(0).id
         changes.append(params)
-    for item in (*free[True], *free[False]):
-        changes.append({"id": item.id, "deleted": True})
-    return changes
+    gone: list[ItemChange] = [
+        {"id": item.id, "deleted": True} for item in (*free[True], *free[False])
+    ]
+    return changes + gone

@@ -1,0 +1,34 @@
+"""What Stripe refuses, in words that say what a client of ours can do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from runtime.errors import BusinessLogicError, InvalidInput, NotFoundError
+
+
+@contextmanager
+def explained_refusals() -> Iterator[None]:
+    """Turn Stripe's refusals into ours.
+
+    Raises: BusinessLogicError PAYMENT_METHOD_REQUIRED, NotFoundError NO_UPCOMING_INVOICE; other errors pass.
+    """
+    try:
+        yield
+    except InvalidInput as exc:
+        # Without a parameter's name it is no id that is missing, but something to charge.
+        if exc.details.get("stripe_code") == "resource_missing" and "field" not in exc.details:
+            raise BusinessLogicError(
+                "The customer has nothing to pay with: let them add a payment method first (POST /portal), or pay on a"
+                " page (POST /checkout).",
+                code="PAYMENT_METHOD_REQUIRED",
+            ) from exc
+        raise
+    except NotFoundError as exc:
+        if exc.details.get("stripe_code") == "invoice_upcoming_none":
+            raise NotFoundError(
+                "Nothing more will be billed: the subscription has ended, ends with its period, or is paused.",
+                code="NO_UPCOMING_INVOICE",
+            ) from exc
+        raise

@@ -1,0 +1,231 @@
+"""`/subscriptions`: listed, shown and begun. What happens to one is in `subscription_changes` and `…_actions`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal, NamedTuple
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from api.actor import Actor
+from api.answers import ExactRoute, json_answer
+from api.authentication import OpenStores, allowed
+from api.buyers import named_customer, stripe_customer_of
+from api.discounting import usable_code
+from api.documentation import PREFIX, errors
+from api.offers import wanted_items
+from api.owners import customers_seen
+from api.paging import Cursor, Limit, Page, decode_cursor, page
+from api.plans import as_uuid, organization_asked_for
+from api.purchases import Purchase, read_purchase
+from api.stripe_refusals import explained_refusals
+from api.subscription_models import CreateSubscription, SubscriptionBody
+from api.subscription_turns import MARK, Asker, SubscriptionId, Writing, require_seller, show_subscription
+from billing.subscriptions import Status
+from runtime.errors import ConflictError, NotFoundError
+from sinks.postgres.access import Access
+from sinks.postgres.audit import record
+from sinks.postgres.checkouts import subscription_of_product
+from sinks.postgres.customers import CustomerRow
+from sinks.postgres.subscriptions import (
+    SubscriptionFilters,
+    find_subscription,
+    find_subscription_at_stripe,
+    had_product,
+    list_subscriptions,
+)
+
+router = APIRouter(prefix=f"{PREFIX}/subscriptions", tags=["subscriptions"], route_class=ExactRoute)
+
+Reader = Annotated[Actor, allowed("subscriptions:read")]
+
+
+class _After(NamedTuple):
+    created_at: datetime
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What is bought, by whom, on which terms."""
+
+    customer: CustomerRow
+    purchase: Purchase
+    trial_days: int
+    promotion_code: str | None
+
+
+@router.get("", summary="List subscriptions", response_model=Page[SubscriptionBody], responses=errors(400))
+async def list_all(
+    actor: Reader,
+    stores: OpenStores,
+    *,
+    status: Annotated[list[Status] | None, Query(description="Any of these.")] = None,
+    customer_id: Annotated[UUID | None, Query(description="Of this customer.")] = None,
+    plan: Annotated[
+        str | None,
+        Query(
+            pattern="^[a-z0-9][a-z0-9_-]{0,62}$",
+            description="To this plan: a slug, or a version's id.",
+            examples=["team"],
+        ),
+    ] = None,
+    sort: Annotated[Literal["-created_at", "created_at"], Query(description="Newest or oldest first.")] = "-created_at",
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """List subscriptions by when they began; an end user's are their own."""
+    after = decode_cursor(cursor, _After)
+    plan_id = as_uuid(plan) if plan else None
+    async with stores.postgres.acting(actor.access) as connection:
+        filters = SubscriptionFilters(
+            organization_id=actor.organization_id,
+            customers=await customers_seen(connection, actor, customer_id),
+            status=status,
+            plan_id=plan_id,
+            plan_slug=None if plan_id else plan,
+        )
+        rows = await list_subscriptions(
+            connection,
+            filters,
+            order="newest" if sort == "-created_at" else "oldest",
+            after=(after.created_at, str(after.id)) if after else None,
+            limit=limit + 1,
+        )
+        shown = [(row, await show_subscription(connection, row)) for row in rows]
+    return json_answer(
+        page(shown, limit, show=lambda each: each[1], place=lambda each: _After(each[0].created_at, UUID(each[0].id)))
+    )
+
+
+@router.get("/{id}", summary="Show a subscription", response_model=SubscriptionBody, responses=errors(400, 404))
+async def show(
+    id: SubscriptionId,  # noqa: A002 - the path's name
+    actor: Reader,
+    stores: OpenStores,
+) -> Response:
+    """Show a subscription as Stripe told it last."""
+    async with stores.postgres.acting(actor.access) as connection:
+        row = await find_subscription(connection, str(id))
+        shown = await show_subscription(connection, row)
+    return json_answer(shown)
+
+
+@router.post(
+    "",
+    status_code=201,
+    summary="Create a subscription",
+    response_model=SubscriptionBody,
+    responses=errors(400, 404, 409, 413, 422, 429),
+)
+async def create(body: CreateSubscription, asker: Writing) -> Response:
+    """Subscribe a customer, and charge the first period to their default payment method.
+
+    A card that is declined leaves nothing, here and at Stripe. What is on trial is charged when the trial ends.
+    """
+    stores, actor = asker.stores, asker.actor
+    order = await _order(asker, body)
+    mark = asker.mark("subscription:create")
+    access = Access(organization_id=order.customer.organization_id)
+    await _require_new(asker, order, access, mark)
+    stripe_id, invoice = await _begin(asker, order, mark)
+    mirror = stores.selling.mirror
+    await mirror.look("subscription", stripe_id, actor=actor.name, reason=body.reason, access=access)
+    if invoice is not None:
+        await mirror.look("invoice", invoice, actor=actor.name, access=access)
+    async with stores.postgres.acting(access) as connection:
+        row = await find_subscription_at_stripe(connection, stripe_id)
+        shown = await show_subscription(connection, row)
+        await record(
+            connection,
+            organization_id=row.organization_id,
+            author=actor.author,
+            action="subscription.create",
+            target=("subscription", row.id),
+            after=shown,
+        )
+    return json_answer(shown, status=201)
+
+
+async def _order(asker: Asker, body: CreateSubscription) -> _Order:
+    """Check what is asked for against what is sold. Raises: NotFoundError, InvalidInput, BusinessLogicError."""
+    stores, actor = asker.stores, asker.actor
+    organization_id = actor.organization_id
+    if organization_id is None and body.organization is not None:
+        organization_id = await organization_asked_for(asker.request, stores, None, body.organization)
+    named = str(body.customer_id) if body.customer_id else None
+    customer = await named_customer(stores, actor, named, organization_id=organization_id)
+    purchase = await read_purchase(asker.request, stores, actor, body, currency=customer.currency)
+    plan = purchase.row
+    if plan.organization_id != customer.organization_id:
+        raise NotFoundError("You are no customer of who sells this plan.", code="CUSTOMER_NOT_FOUND")
+    promotion_code = None
+    if body.discount_code is not None:
+        code = await usable_code(
+            stores,
+            body.discount_code,
+            organization_id=plan.organization_id,
+            plan=plan.slug,
+            currency=purchase.currency,
+        )
+        promotion_code = code.stripe_promotion_code_id
+    return _Order(customer, purchase, await _trial_days(asker, customer, purchase, body.trial_days), promotion_code)
+
+
+async def _trial_days(asker: Asker, customer: CustomerRow, purchase: Purchase, asked: int | None) -> int:
+    """Return how long the trial is: the plan's, which an end user gets once, or what the seller gives."""
+    days = purchase.plan.trial_days
+    if asker.actor.kind == "user" and days:
+        async with asker.stores.postgres.acting(asker.actor.access) as connection:
+            product = purchase.row.stripe_product_id or ""
+            if await had_product(connection, customer_id=customer.id, stripe_product_id=product):
+                days = 0
+    if asked is None:
+        return days
+    if asked > days:
+        require_seller(asker.actor, "give a longer trial")
+    return asked
+
+
+async def _require_new(asker: Asker, order: _Order, access: Access, mark: str) -> None:
+    """Refuse a second subscription to a product. What an earlier try of this request made is no second one."""
+    async with asker.stores.postgres.acting(access) as connection:
+        found = await subscription_of_product(
+            connection,
+            customer_id=order.customer.id,
+            stripe_product_id=order.purchase.row.stripe_product_id or "",
+        )
+        if found is None or (await find_subscription(connection, found.id)).request_mark == mark:
+            return
+    raise ConflictError(
+        f"The customer is subscribed to {found.plan} already: change that with PATCH /subscriptions/{found.id}.",
+        code="ALREADY_SUBSCRIBED",
+        subscription_id=found.id,
+        status=found.status,
+    )
+
+
+async def _begin(asker: Asker, order: _Order, mark: str) -> tuple[str, str | None]:
+    """Create it at Stripe; return its id and its first invoice's."""
+    purchase = order.purchase
+    stripe_customer = await stripe_customer_of(asker.stores, asker.actor, order.customer)
+    params: dict[str, Any] = {
+        "customer": stripe_customer,
+        "currency": purchase.currency,
+        "items": [
+            {"price": item.price} if item.quantity is None else {"price": item.price, "quantity": item.quantity}
+            for item in wanted_items(purchase.row, purchase.bought)
+        ],
+        "payment_behavior": "error_if_incomplete",
+        "metadata": {MARK: mark},
+    }
+    if order.trial_days:
+        params["trial_period_days"] = order.trial_days
+    if order.promotion_code is not None:
+        params["discounts"] = [{"promotion_code": order.promotion_code}]
+    with explained_refusals():
+        made = await asker.stores.selling.stripe.subscriptions.create(asker.key("subscription:create"), **params)
+    return str(made["id"]), made["latest_invoice"]
