@@ -14,7 +14,7 @@ from tests.faults.stripe_plan import End, FirstInvoice, Journey
 
 T = TypeVar("T")
 METER: Final = "tokens"
-_AT_ONCE: Final = 30
+_AT_ONCE: Final = 10
 
 
 class Caller:

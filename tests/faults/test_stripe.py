@@ -19,8 +19,9 @@ from tests.integration.stripe.simulator_process import SimulatorProcess, simulat
 
 pytestmark = pytest.mark.faults
 
-_TIMEOUT_S = 2.0
-_LATE_S = 2.5
+_TIMEOUT_S = 3.0
+_LATE_S = 3.5
+_PER_S = 80  # so few that most calls wait for their turn
 _TRIES = 3  # few, so that callers are told of it and must repeat
 _FAULTS: tuple[dict[str, Any], ...] = (
     {"kind": "drop_after", "probability": 0.1},
@@ -40,13 +41,15 @@ def process(tmp_path: Path) -> Iterator[SimulatorProcess]:
 
 
 @pytest.mark.parametrize(
-    ("operations", "per_s", "crashes"), [(1_000, 150, 2), pytest.param(5_000, 100, 12, marks=pytest.mark.long)]
+    ("operations", "crashes"),
+    [
+        pytest.param(1_000, 2, marks=pytest.mark.timeout(900)),  # half a minute where nothing else runs
+        pytest.param(5_000, 12, marks=pytest.mark.long),
+    ],
 )
-async def test_what_was_meant_is_there_once(
-    process: SimulatorProcess, operations: int, per_s: int, crashes: int
-) -> None:
+async def test_what_was_meant_is_there_once(process: SimulatorProcess, operations: int, crashes: int) -> None:
     journeys, ended, began_at = plan(operations, seed=operations), set[str](), utc_now()
-    settings = process.settings(timeout_s=_TIMEOUT_S, max_tries=_TRIES, max_requests_per_s=per_s, breaker_open_s=1)
+    settings = process.settings(timeout_s=_TIMEOUT_S, max_tries=_TRIES, max_requests_per_s=_PER_S, breaker_open_s=1)
     async with StripeGateway(settings) as gateway:
         await gateway.meters.create("meter", event_name=METER, display_name="Tokens")
     await _second_of_its_own(process)
@@ -71,7 +74,7 @@ async def test_what_was_meant_is_there_once(
     assert repeated > 0, "no caller was ever told that a call failed"
     assert {rule["kind"] for rule in _FAULTS} == {kind for call in calls for kind in call["faults"]}
     _assert_exact(process, journeys)
-    _assert_limit_kept(calls, per_s)
+    _assert_limit_kept(calls)
 
 
 async def _until(making: asyncio.Task[None], ended: set[str], enough: int) -> None:
@@ -154,11 +157,11 @@ def _assert_money(process: SimulatorProcess, journeys: list[Journey], name_of: d
     assert taken == Counter({journey.name: journey.paid for journey in journeys})
 
 
-def _assert_limit_kept(calls: list[dict[str, Any]], per_s: int) -> None:
+def _assert_limit_kept(calls: list[dict[str, Any]]) -> None:
     arrivals = sorted(call["at"] for call in calls)
     # A millisecond for what the wall clock that wrote these is corrected by.
-    most = next((n for n, (a, b) in enumerate(zip(arrivals, arrivals[per_s:], strict=False)) if b - a < 0.999), None)
-    assert most is None, f"more than {per_s} calls in the second from call {most} on"
+    most = next((n for n, (a, b) in enumerate(zip(arrivals, arrivals[_PER_S:], strict=False)) if b - a < 0.999), None)
+    assert most is None, f"more than {_PER_S} calls in the second from call {most} on"
 
 
 async def test_a_stripe_that_fails_is_left_alone_and_found_again(process: SimulatorProcess) -> None:
