@@ -1,14 +1,16 @@
-"""Makes a Faust app on the micro-batch transport: `metering` and `warehouse` are two of them."""
+"""Makes a Faust app on the micro-batch transport: `metering`, `warehouse` and `billing` are such."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import faust
+from faust.types import TP
 from faust.types.auth import CredentialsT
 
 from runtime.errors import MeterstreamError, UnexpectedError
@@ -97,3 +99,9 @@ async def run_app(app: faust.App, stop: asyncio.Event, failed: asyncio.Future[No
 
 async def _crashed(app: faust.App) -> None:
     await app._crashed.wait()
+
+
+def lags_of(app: faust.App, topic: str, positions: Mapping[int, int]) -> dict[int, int]:
+    """Return how many records of our partitions are not done yet, as far as the broker told."""
+    ends = {partition: app.consumer.highwater(TP(topic, partition)) for partition in positions}
+    return {partition: max(0, (end or 0) - positions[partition]) for partition, end in ends.items()}

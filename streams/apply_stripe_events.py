@@ -52,7 +52,6 @@ class BillingTools:
     give_up_s: float
     most_tries: int = 8
     first_pause_s: float = 2.0
-    on_progress: Callable[[], None] = lambda: None
 
 
 @dataclass(slots=True)
@@ -70,6 +69,7 @@ class StripeEvents:
         self._tools = tools
         self._positions: dict[int, int] = {}
         self._looks_at_once = asyncio.Semaphore(_LOOKS_AT_ONCE)
+        self.on_progress: Callable[[], None] = lambda: None
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._lanes = Lanes(self._work_of, max_records=_CHUNK, on_failure=self.fail)
 
@@ -110,6 +110,11 @@ class StripeEvents:
             self.failed.set_exception(failure)
         if not isinstance(failure, MeterstreamError):
             log.error("billing met a bug", exc_info=failure)
+
+    def task_ended(self, task: asyncio.Task[None]) -> None:
+        """Stop the worker if a task beside the agent failed."""
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            self.fail(failure)
 
     async def apply(self, values: Iterable[bytes | None]) -> None:
         """Apply the events of some records, and note what became of each. Raises: Unavailable (Postgres is down)."""
@@ -175,7 +180,7 @@ class StripeEvents:
                     telemetry=self._tools.telemetry,
                 )
             self._positions[partition] = batch.to_position
-            self._tools.on_progress()
+            self.on_progress()
 
         return work
 

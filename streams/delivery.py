@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 from metering.records import RecordBatch
 from runtime.errors import Unavailable
 from runtime.logging import get_logger
+from runtime.settings import WorkerSettings
 from runtime.telemetry import Telemetry
 
 log = get_logger(__name__)
@@ -60,6 +61,24 @@ async def repeat_transient(work: Callable[[], Awaitable[T]], *, give_up_s: float
             log.warning("a store does not answer; trying again", reason=exc.message, pause_s=pause_s)
         await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  # spreads workers, hides nothing
         pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+
+async def begin_work(
+    work: Callable[[], Awaitable[T]], settings: WorkerSettings, telemetry: Telemetry, stop: asyncio.Event
+) -> T | None:
+    """Do what a worker begins with: again while a store is away; None once `stop` is set.
+
+    Raises: Unavailable after `worker.retry_max_s`, and what else `work` raises.
+    """
+    beginning = asyncio.ensure_future(repeat_transient(work, give_up_s=settings.retry_max_s, telemetry=telemetry))
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({beginning, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if beginning.done():
+        return await beginning
+    beginning.cancel()
+    await asyncio.gather(beginning, return_exceptions=True)
+    return None
 
 
 class Lane:

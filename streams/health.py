@@ -23,6 +23,8 @@ class WorkerHealth:
     lags: Callable[[], Mapping[int, int]]
     """Records between our position and the end of the log, by partition that is ours."""
     rebuilding: Callable[[], bool] = lambda: False
+    has_partitions: bool = True
+    """Whether it works on a share of a log, and is of no use before it has one."""
     _last_progress: float = field(default_factory=time.monotonic)
 
     def progressed(self) -> None:
@@ -48,13 +50,13 @@ class WorkerHealth:
         self.telemetry.last_commit_age_s.labels(app=self.app).set(age_s)
         self.telemetry.stalled.labels(app=self.app).set(state == "stalled")
         self.telemetry.rebuilding.labels(app=self.app).set(state == "rebuilding")
-        return {
+        report: dict[str, object] = {
             "app": self.app,
             "state": state,
             "lag_records": sum(lags.values()),
-            "partitions": sorted(lags),
             "last_progress_s": round(age_s, 1),
         }
+        return {**report, "partitions": sorted(lags)} if self.has_partitions else report
 
 
 async def serve_health(health: WorkerHealth, *, host: str, port: int) -> tuple[web.AppRunner, int]:

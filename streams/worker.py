@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from typing import TypeVar
-
-import faust
-from faust.types import TP
 
 from metering.topics import USAGE_EVENTS
 from runtime.logging import get_logger
@@ -28,8 +23,8 @@ from sinks.postgres.loads import intended_positions
 from sinks.postgres.migrate import require_migrated
 from sinks.postgres.pool import connect
 from sinks.postgres.positions import claim_topic, read_positions, refuse_lost_log
-from streams.app import create_app, run_app
-from streams.delivery import repeat_transient
+from streams.app import create_app, lags_of, run_app
+from streams.delivery import begin_work
 from streams.health import WorkerHealth, serve_health
 from streams.meter_usage import UsageMetering
 from streams.partition_loader import WarehouseTools
@@ -37,7 +32,6 @@ from streams.partition_meter import MeteringTools
 from streams.store_usage import UsageWarehouse
 
 log = get_logger(__name__)
-T = TypeVar("T")
 
 
 async def claim_log(settings: Settings) -> TopicIdentity:
@@ -62,33 +56,13 @@ async def claim_log(settings: Settings) -> TopicIdentity:
     return identity
 
 
-async def _begin(
-    work: Callable[[], Awaitable[T]], settings: Settings, telemetry: Telemetry, stop: asyncio.Event
-) -> T | None:
-    """Do what a worker begins with: again while a store is away; None once `stop` is set.
-
-    Raises: Unavailable after `worker.retry_max_s`, and what else `work` raises.
-    """
-    beginning = asyncio.ensure_future(
-        repeat_transient(work, give_up_s=settings.worker.retry_max_s, telemetry=telemetry)
-    )
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({beginning, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if beginning.done():
-        return await beginning
-    beginning.cancel()
-    await asyncio.gather(beginning, return_exceptions=True)
-    return None
-
-
 async def run_metering(settings: Settings, stop: asyncio.Event) -> None:
     """Count usage until `stop` is set; the blocks in hand are finished.
 
     Raises: RefusedToStart, Unavailable after `worker.retry_max_s`, and bugs as they are.
     """
     worker, telemetry = settings.worker, Telemetry()
-    identity = await _begin(lambda: claim_log(settings), settings, telemetry, stop)
+    identity = await begin_work(lambda: claim_log(settings), settings.worker, telemetry, stop)
     if identity is None:
         return
     async with AsyncExitStack() as stack:
@@ -125,7 +99,7 @@ async def run_metering(settings: Settings, stop: asyncio.Event) -> None:
             "metering",
             tools.telemetry,
             settings.api.stalled_after_s,
-            lags=lambda: _lags(app, identity.topic, metering.positions()),
+            lags=lambda: lags_of(app, identity.topic, metering.positions()),
             rebuilding=lambda: metering.rebuilding,
         )
         tools.on_progress = health.progressed
@@ -141,7 +115,7 @@ async def run_warehouse(settings: Settings, stop: asyncio.Event) -> None:
     Raises: RefusedToStart, Unavailable after `worker.retry_max_s`, and bugs as they are.
     """
     worker, telemetry = settings.worker, Telemetry()
-    begun = await _begin(lambda: _open_warehouse(settings), settings, telemetry, stop)
+    begun = await begin_work(lambda: _open_warehouse(settings), settings.worker, telemetry, stop)
     if begun is None:
         return
     identity, clickhouse = begun
@@ -175,7 +149,7 @@ async def run_warehouse(settings: Settings, stop: asyncio.Event) -> None:
             "warehouse",
             tools.telemetry,
             settings.api.stalled_after_s,
-            lags=lambda: _lags(app, identity.topic, warehouse.positions()),
+            lags=lambda: lags_of(app, identity.topic, warehouse.positions()),
         )
         tools.on_progress = health.progressed
         runner, port = await serve_health(health, host=worker.host, port=worker.port)
@@ -201,8 +175,3 @@ def _check_warehouse(settings: Settings, clickhouse: ClickhouseClient, topic: st
     stored = last_offsets(clickhouse, topic)
     with connect(settings.postgres, service="warehouse") as connection:
         refuse_if_ahead(stored, intended_positions(connection, topic))
-
-
-def _lags(app: faust.App, topic: str, positions: dict[int, int]) -> dict[int, int]:
-    ends = {partition: app.consumer.highwater(TP(topic, partition)) for partition in positions}
-    return {partition: max(0, (end or 0) - positions[partition]) for partition, end in ends.items()}

@@ -9,6 +9,7 @@ from importlib.resources import files
 import psycopg
 
 from runtime.errors import ConflictError, RefusedToStart
+from sinks.postgres.job_tables import QUEUE_VERSION, install_queue
 from sinks.postgres.pool import readable_url, translated_errors
 
 # Any constant; held while migrating so that a second process waits and then finds nothing to do.
@@ -51,6 +52,8 @@ def migrate(url: str) -> list[str]:
                 raise ConflictError(f"Migration {name} was changed after it was applied; restore its text.")
         if applied:
             raise ConflictError(f"The database is newer than this code: it has {', '.join(sorted(applied))}.")
+        if install_queue(connection):
+            done.append(QUEUE_VERSION)
         return done
 
 

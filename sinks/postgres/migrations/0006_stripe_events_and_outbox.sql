@@ -57,3 +57,9 @@ grant select, insert on outbox to meterstream_api;
 
 -- No tenant's: the API puts an event in before anybody knows whose it is; operators read and retry.
 grant select, insert, update on stripe_inbox to meterstream_api;
+
+-- How far jobs that go through something bit by bit have come.
+create table job_cursors (
+    name text primary key,
+    reached_at timestamptz not null
+);

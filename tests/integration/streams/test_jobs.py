@@ -1,0 +1,74 @@
+"""What is done by the clock: the queue's tables, the reconciliation with Stripe, the cleaning."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from runtime.clock import utc_now
+from runtime.settings import Settings
+from sinks.postgres.job_cursors import read_cursor
+from sinks.postgres.migrate import migrate
+from streams.jobs import run_jobs
+from streams.reconcile_stripe import reconcile
+from tests.integration.sinks.selling import Shop, open_shop
+from tests.stripe_simulator import CheckedSimulator
+
+pytestmark = pytest.mark.integration
+_NOWHERE = "http://127.0.0.1:9/hooks"
+
+
+@pytest.fixture
+async def shop(settings: Settings, simulator: CheckedSimulator) -> AsyncIterator[Shop]:
+    """A shop whose events are sent to nobody's address."""
+    async with open_shop(settings.postgres.url.get_secret_value(), simulator.settings) as opened:
+        await opened.stripe.webhook_endpoints.create("endpoint", url=_NOWHERE, enabled_events=["*"])
+        yield opened
+
+
+def _undelivered(simulator: CheckedSimulator) -> set[str]:
+    return {event["id"] for event in simulator.objects("event") if event["pending_webhooks"]}
+
+
+async def test_what_was_not_delivered_is_asked_for_once(shop: Shop, simulator: CheckedSimulator) -> None:
+    for _ in range(3):
+        await shop.customer()
+    missed = _undelivered(simulator)
+    assert len(missed) > 5
+    now = utc_now()
+    assert await reconcile(shop.postgres, shop.stripe, now=now) == len(missed)
+    assert {row["event_id"] for row in shop.rows("select event_id from stripe_inbox")} == missed
+    assert await reconcile(shop.postgres, shop.stripe, now=now) == 0
+    await shop.customer()
+    later = await reconcile(shop.postgres, shop.stripe, now=now + timedelta(hours=1))
+    assert later == len(_undelivered(simulator) - missed)
+    async with shop.postgres.connection() as connection:
+        assert await read_cursor(connection, "reconcile_stripe") == now + timedelta(hours=1)
+
+
+async def test_the_worker_reconciles_at_its_start(shop: Shop, settings: Settings, simulator: CheckedSimulator) -> None:
+    await shop.customer()
+    stop = asyncio.Event()
+    running = asyncio.create_task(run_jobs(settings.model_copy(update={"stripe": simulator.settings}), stop))
+    async with asyncio.timeout(60):
+        while not await asyncio.to_thread(shop.rows, "select 1 from stripe_inbox"):
+            await asyncio.sleep(0.1)
+    stop.set()
+    await running
+    assert {row["event_id"] for row in shop.rows("select event_id from stripe_inbox")} == _undelivered(simulator)
+
+
+def test_the_queue_is_made_once_and_is_not_the_apis(postgres_url: str) -> None:
+    assert migrate(postgres_url) == []
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("set role meterstream_worker")
+        connection.execute("select count(*) from procrastinate.procrastinate_jobs")
+        connection.execute("set role meterstream_api")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("select count(*) from procrastinate.procrastinate_jobs")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("select count(*) from job_cursors")
