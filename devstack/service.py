@@ -28,6 +28,8 @@ SERVICES = (
     ServiceSpec("api", ("api",), "METERSTREAM_API__PORT", 8000),
     ServiceSpec("metering", ("worker", "metering"), "METERSTREAM_WORKER__PORT", 8101),
     ServiceSpec("warehouse", ("worker", "warehouse"), "METERSTREAM_WORKER__PORT", 8102),
+    ServiceSpec("billing", ("worker", "billing"), "METERSTREAM_WORKER__PORT", 8103),
+    ServiceSpec("jobs", ("worker", "jobs"), "METERSTREAM_WORKER__PORT", 8104),
 )
 
 

@@ -21,11 +21,13 @@ class StripeSimulator:
     name = NAME
     advice = "Another program may hold the port; set METERSTREAM_STRIPE__API_KEY to use Stripe itself."
 
-    def __init__(self, state_dir: Path, port: int, api_key: str) -> None:
+    def __init__(
+        self, state_dir: Path, port: int, api_key: str, *, webhook_url: str | None = None, webhook_secret: str = ""
+    ) -> None:
         self.state_dir = state_dir.resolve()
         self.port = port
         self.process = ChildProcess(self.name, self.state_dir / "run", self.state_dir / "logs")
-        self._api_key = api_key
+        self._api_key, self._webhook_url, self._webhook_secret = api_key, webhook_url, webhook_secret
         self._config_file = self.state_dir / "run" / "stripe-simulator.json"
 
     @property
@@ -37,9 +39,14 @@ class StripeSimulator:
         """Write the simulator's configuration."""
         folder = self.state_dir / "stripe"
         folder.mkdir(parents=True, exist_ok=True)
-        SimulatorConfig(host=LOOPBACK, port=self.port, state_path=folder / "state.sqlite", api_key=self._api_key).save(
-            self._config_file
-        )
+        SimulatorConfig(
+            host=LOOPBACK,
+            port=self.port,
+            state_path=folder / "state.sqlite",
+            api_key=self._api_key,
+            webhook_url=self._webhook_url,
+            webhook_secret=self._webhook_secret,
+        ).save(self._config_file)
 
     def start(self, *, detached: bool = False) -> None:
         """Start the process; `wait_ready` tells when it answers."""

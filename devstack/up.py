@@ -13,6 +13,7 @@ from devstack.clickhouse import Clickhouse
 from devstack.clickhouse_server.config import Reader
 from devstack.kafka import Kafka
 from devstack.plan import stack_for
+from devstack.ports import LOOPBACK
 from devstack.postgres import Postgres
 from devstack.process import ChildProcess
 from devstack.service import SERVICES, Service
@@ -85,7 +86,15 @@ class EmbeddedStack:
         secrets, ports = self.stack.secrets, self.stack.ports
         if self.stack.stripe_api_base is None or secrets is None or secrets.stripe_api_key is None:
             return []
-        return [StripeSimulator(self.stack.state_dir, ports[StripeSimulator.name], secrets.stripe_api_key)]
+        return [
+            StripeSimulator(
+                self.stack.state_dir,
+                ports[StripeSimulator.name],
+                secrets.stripe_api_key,
+                webhook_url=f"http://{LOOPBACK}:{ports['api']}/api/v1/webhooks/stripe",
+                webhook_secret=secrets.stripe_webhook_secret or "",
+            )
+        ]
 
     @property
     def services(self) -> list[Part]:

@@ -38,6 +38,7 @@ from devstack.stripe_simulator.faults import Faults
 from devstack.stripe_simulator.invoice_page import InvoicePage
 from devstack.stripe_simulator.portal_page import PortalPage
 from devstack.stripe_simulator.routes import Router
+from devstack.stripe_simulator.standing_receivers import keep_receivers
 from devstack.stripe_simulator.webhooks import Deliverer
 from devstack.stripe_simulator.world import World
 from runtime.logging import get_logger
@@ -76,7 +77,8 @@ def create_app(config: SimulatorConfig, *, clock: WorldClock | None = None) -> S
             lifecycle.tick(world)
             checkout.expire_due(world)
 
-    control = Control(world, api, faults, advance, config.api_key)
+    keep_receivers(world, config)
+    control = Control(world, api, faults, advance, config.api_key, on_reset=lambda: keep_receivers(world, config))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -27,6 +27,11 @@ class SimulatorConfig(BaseModel):
     """Real seconds between the tries of one delivery; Stripe goes on for up to 3 days."""
     webhook_timeout_s: float = 10
 
+    webhook_url: str | None = None
+    """Where every event is sent from the start, snapshots and thin ones; further receivers are made by calls."""
+    webhook_secret: str = ""
+    """What these are signed with (`whsec_…`)."""
+
     @property
     def base_url(self) -> str:
         """Return the address that hosted pages are linked by."""

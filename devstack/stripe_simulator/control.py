@@ -51,8 +51,18 @@ class Advance(BaseModel):
 class Control:
     """The handlers."""
 
-    def __init__(self, world: World, api: Api, faults: Faults, advance: Callable[[], None], api_key: str) -> None:
+    def __init__(
+        self,
+        world: World,
+        api: Api,
+        faults: Faults,
+        advance: Callable[[], None],
+        api_key: str,
+        *,
+        on_reset: Callable[[], None],
+    ) -> None:
         self._world, self._api, self._faults, self._advance, self._api_key = world, api, faults, advance, api_key
+        self._on_reset = on_reset
 
     def routes(self) -> list[Route]:
         """Return what is to be served."""
@@ -127,6 +137,7 @@ class Control:
     async def _reset(self, request: Request) -> Response:
         self._world.reset()
         self._api.calls.clear()
+        self._on_reset()
         return await self._clear_faults(request)
 
 

@@ -109,7 +109,7 @@ def test_command_exists(service: str) -> None:
 
 def test_every_process_of_ours_waits_for_the_migrations() -> None:
     waiting = {name for name in OURS if "migrate" in SERVICES[name]["depends_on"]}
-    assert waiting == {"api", "metering", "warehouse"}
+    assert waiting == {"api", "metering", "warehouse", "billing", "jobs"}
     assert set(SERVICES["migrate"]["depends_on"]) == {"kafka", "postgres", "clickhouse"}
     assert all("healthcheck" in SERVICES[name] for name in SERVICES if name != "migrate")
 
