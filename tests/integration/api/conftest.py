@@ -25,7 +25,9 @@ def service(stack: TestStack) -> Iterator[Service]:
             topic_prefix=f"api{name}.",
             state_dir=Path(folder),
         )
-        with running_service(settings) as running:
+        # No worker runs here: what the first test sent would be a stall while the last one asks.
+        api = settings.api.model_copy(update={"stalled_after_s": 3600.0})
+        with running_service(settings.model_copy(update={"api": api})) as running:
             yield running
 
 

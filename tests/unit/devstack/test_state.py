@@ -93,6 +93,28 @@ def test_a_stack_from_before_the_simulator_gets_one(tmp_path: Path) -> None:
     assert len(EmbeddedStack(after).simulators) == 1
 
 
+def test_people_s_tokens_are_signed_with_a_secret_of_the_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = stack_for(Settings(), None, usual_ports=False)
+    secret = stack.settings().identity.jwt_secret
+    assert secret is not None
+    assert stack.environment()["METERSTREAM_IDENTITY__JWT_SECRET"] == secret.get_secret_value()
+
+    # Whoever signs people in elsewhere is not joined by a secret of ours.
+    monkeypatch.setenv("METERSTREAM_IDENTITY__JWKS_URL", "https://issuer.test/jwks.json")
+    assert stack.settings().identity.jwt_secret is None
+    other = stack_for(Settings(), stack, usual_ports=False)
+    assert not [name for name in other.environment() if "IDENTITY" in name]
+
+    # A stack from before it has none until it is started again.
+    monkeypatch.delenv("METERSTREAM_IDENTITY__JWKS_URL")
+    older = stack.model_dump(mode="json", exclude={"jwt_secret": True, "secrets": {"jwt_secret"}})
+    (tmp_path / "stack.json").write_text(json.dumps(older))
+    before = find_stack(tmp_path)
+    assert before is not None
+    assert before.settings().identity.jwt_secret is None
+    assert stack_for(Settings(), before, usual_ports=False).settings().identity.jwt_secret is not None
+
+
 def test_ports_and_passwords_stay_and_a_taken_port_moves() -> None:
     first = stack_for(Settings(), None, usual_ports=False)
     with socket.socket() as taken:
