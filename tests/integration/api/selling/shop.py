@@ -44,6 +44,12 @@ TEAM: dict[str, Any] = {
 }
 
 
+URLS = {
+    "success_url": "https://app.example.com/welcome?of={CHECKOUT_SESSION_ID}",
+    "cancel_url": "https://app.example.com",
+}
+
+
 @dataclass(frozen=True)
 class Shop:
     """An organization that sells."""
@@ -59,6 +65,21 @@ class Shop:
         assert answer.status_code == 201, answer.text
         plan: dict[str, Any] = answer.json()
         return plan
+
+    def customer(self, **fields: Any) -> dict[str, Any]:
+        """Create a customer; return it."""
+        answer = self.client.post("/api/v1/customers", json={"name": "Jenny", "email": "jenny@example.com", **fields})
+        assert answer.status_code == 201, answer.text
+        customer: dict[str, Any] = answer.json()
+        return customer
+
+    def checkout(self, client: httpx.Client | None = None, **fields: Any) -> httpx.Response:
+        """Start a checkout of `team`, as the organization or as somebody else."""
+        return (client or self.client).post("/api/v1/checkout", json={"plan": "team", **URLS, **fields})
+
+    def pay(self, url: str, card: str = "4242424242424242") -> httpx.Response:
+        """Pay on Stripe's page, as the customer does."""
+        return httpx.post(url, data={"test_card": card})
 
     def stripe_price(self, price_id: str) -> dict[str, Any]:
         """Return a price as Stripe holds it."""

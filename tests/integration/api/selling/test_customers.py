@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.integration.api.people import someone
+from tests.integration.api.selling.shop import Shop, error_of
+from tests.integration.api.service import Service
+
+ADDRESS = {"line1": "510 Townsend St", "city": "San Francisco", "postal_code": "94103", "country": "US"}
+
+
+def at_stripe(shop: Shop, customer: dict[str, Any]) -> dict[str, Any]:
+    return next(each for each in shop.stripe.objects("customer") if each["id"] == customer["stripe_customer_id"])
+
+
+def test_a_customer_is_created_shown_changed_and_deleted(shop: Shop) -> None:
+    customer = shop.customer(address=ADDRESS, subjects=["c-1"], metadata={"tier": "gold"}, user_id="jenny")
+    assert (customer["name"], customer["email"], customer["user_id"]) == ("Jenny", "jenny@example.com", "jenny")
+    assert customer["address"] == {"line2": None, "state": None, **ADDRESS}
+    assert (customer["subjects"], customer["metadata"], customer["balance_minor"]) == (["c-1"], {"tier": "gold"}, 0)
+    path = f"/api/v1/customers/{customer['id']}"
+    assert shop.client.get(path).json() == customer
+    assert at_stripe(shop, customer)["email"] == "jenny@example.com"
+
+    changed = shop.client.patch(path, json={"email": None, "subjects": ["c-1", "c-2"], "address": {"city": "Paris"}})
+    assert changed.status_code == 200, changed.text
+    body = changed.json()
+    assert (body["email"], body["name"], body["subjects"]) == (None, "Jenny", ["c-1", "c-2"])
+    assert body["address"]["city"] == "Paris"
+    assert at_stripe(shop, customer)["email"] is None
+
+    deleted = shop.client.delete(path).json()
+    assert deleted["deleted_at"] is not None
+    assert (deleted["name"], deleted["subjects"]) == ("Jenny", ["c-1", "c-2"])
+    assert shop.client.delete(path).json() == deleted
+    assert shop.client.get(path).json() == deleted
+    assert error_of(shop.client.patch(path, json={"name": "J"})) == (404, "CUSTOMER_NOT_FOUND")
+    assert shop.client.get("/api/v1/customers").json()["data"] == []
+    assert shop.client.get("/api/v1/customers?deleted=true").json()["data"] == [deleted]
+    assert customer["stripe_customer_id"] not in [each["id"] for each in shop.stripe.objects("customer")]
+
+
+def test_lists_are_narrowed_and_paged(shop: Shop) -> None:
+    ids = [
+        shop.customer(email=f"{name}@example.com", user_id=name, subjects=[f"s-{name}", "shared"])["id"]
+        for name in ("a", "b", "c")
+    ]
+
+    def found(**query: Any) -> list[str]:
+        return [each["id"] for each in shop.client.get("/api/v1/customers", params=query).json()["data"]]
+
+    assert found() == ids[::-1]
+    assert found(email="B@example.com") == [ids[1]]
+    assert found(user_id="c") == [ids[2]]
+    assert found(subject="s-a") == [ids[0]]
+    assert found(subject="shared", user_id="a") == [ids[0]]
+    first = shop.client.get("/api/v1/customers", params={"limit": 2}).json()
+    assert found(limit=2, cursor=first["next_cursor"]) == [ids[0]]
+
+
+def test_others_customers_are_not_found(shop: Shop, globex: httpx.Client, service: Service) -> None:
+    customer = shop.customer(user_id="jenny-of-another")
+    path = f"/api/v1/customers/{customer['id']}"
+    stranger = someone(service)
+    with stranger.client() as visitor:
+        for client in (globex, visitor):
+            assert client.get("/api/v1/customers").json()["data"] == []
+            for refused in (client.get(path), client.patch(path, json={"name": "X"}), client.delete(path)):
+                assert error_of(refused) == (404, "CUSTOMER_NOT_FOUND")
+    assert shop.client.get(path).json() == customer
+
+
+def test_an_end_user_sees_and_changes_who_they_are(shop: Shop, service: Service) -> None:
+    jenny = someone(service, "jenny")
+    customer = shop.customer(user_id=jenny.user_id)
+    shop.customer()
+    path = f"/api/v1/customers/{customer['id']}"
+    with jenny.client() as client:
+        assert client.get("/api/v1/customers").json()["data"] == [customer]
+        assert client.patch(path, json={"name": "Jenny R."}).json()["name"] == "Jenny R."
+        sellers: tuple[dict[str, Any], ...] = ({"user_id": "other"}, {"subjects": ["s"]}, {"metadata": {}})
+        for fields in sellers:
+            assert error_of(client.patch(path, json=fields)) == (403, "INSUFFICIENT_PERMISSIONS")
+        other = client.post("/api/v1/customers", json={"organization": shop.slug})
+        assert error_of(other) == (409, "CUSTOMER_EXISTS")
+
+
+def test_an_end_user_becomes_one_customer_however_often_they_ask(shop: Shop, service: Service) -> None:
+    jenny = someone(service, "jenny")
+    body = {"organization": shop.slug, "name": "Jenny"}
+    with jenny.client() as client, ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: client.post("/api/v1/customers", json=body), range(4)))
+    assert {answer.status_code for answer in answers} <= {201, 409}
+    (customer,) = shop.client.get("/api/v1/customers").json()["data"]
+    assert (customer["user_id"], customer["email"]) == (jenny.user_id, jenny.email)
+    assert [each["email"] for each in shop.stripe.objects("customer")].count(jenny.email) == 1
+
+    shop.client.delete(f"/api/v1/customers/{customer['id']}").raise_for_status()
+    with jenny.client() as client:
+        again = client.post("/api/v1/customers", json=body).json()
+    assert again["id"] != customer["id"]
+    assert again["deleted_at"] is None
+
+
+def test_a_user_is_one_customer_of_an_organization(shop: Shop) -> None:
+    first, second = shop.customer(user_id="u"), shop.customer()
+    answer = shop.client.post("/api/v1/customers", json={"user_id": "u"})
+    assert error_of(answer) == (409, "CUSTOMER_EXISTS")
+    moved = shop.client.patch(f"/api/v1/customers/{second['id']}", json={"user_id": "u"})
+    assert error_of(moved) == (409, "CUSTOMER_EXISTS")
+    assert shop.client.patch(f"/api/v1/customers/{first['id']}", json={"user_id": None}).json()["user_id"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"email": "nobody"}, "email"),
+        ({"name": "x" * 257}, "name"),
+        ({"address": {"country": "usa"}}, "address.country"),
+        ({"address": {"planet": "Mars"}}, "address.planet"),
+        ({"subjects": [""]}, "subjects.0"),
+        ({"metadata": {"a": 1}}, "metadata.a"),
+        ({"currency": "usd"}, "currency"),
+        ({"name": "nul\x00"}, "body"),
+    ],
+)
+def test_a_customer_that_cannot_be_is_refused_with_the_field(shop: Shop, body: dict[str, Any], field: str) -> None:
+    answer = shop.client.post("/api/v1/customers", json=body)
+    assert (answer.status_code, answer.json()["error"]["details"]["field"]) == (400, field), answer.text
+    assert shop.client.get("/api/v1/customers").json()["data"] == []
+
+
+def test_while_stripe_is_down_customers_are_read_and_not_written(shop: Shop) -> None:
+    customer = shop.customer()
+    path, headers = f"/api/v1/customers/{customer['id']}", {"Idempotency-Key": "new"}
+    shop.stripe_down()
+    new = {"name": "New"}
+    for refused in (
+        shop.client.post("/api/v1/customers", json=new, headers=headers),
+        shop.client.patch(path, json={"name": "Other"}),
+        shop.client.delete(path),
+    ):
+        assert error_of(refused) == (503, "UNAVAILABLE")
+        assert int(refused.headers["Retry-After"]) >= 1
+    assert shop.client.get("/api/v1/customers").json()["data"] == [customer]
+    shop.stripe_up()
+    made = shop.client.post("/api/v1/customers", json=new, headers=headers).json()
+    assert shop.client.post("/api/v1/customers", json=new, headers=headers).json() == made
+    assert len(shop.client.get("/api/v1/customers").json()["data"]) == 2
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_customer_whose_making_broke_off_is_made_once(shop: Shop, method: str) -> None:
+    """Stripe made it and its answer was lost; or it was made everywhere, and then Stripe went away."""
+    email, headers = f"{shop.slug}@example.com", {"Idempotency-Key": "once"}
+    kind = {"POST": "drop_after", "GET": "error_before"}[method]
+    shop.stripe.break_things({"kind": kind, "path": "/v1/customers", "method": method})
+    refused = shop.client.post("/api/v1/customers", json={"email": email}, headers=headers)
+    assert error_of(refused) == (503, "UNAVAILABLE")
+    shop.stripe_up()
+    made = shop.client.post("/api/v1/customers", json={"email": email}, headers=headers)
+    assert made.status_code == 201
+    assert shop.client.get("/api/v1/customers").json()["data"] == [made.json()]
+    assert [each["email"] for each in shop.stripe.objects("customer")].count(email) == 1
