@@ -3,7 +3,7 @@ from __future__ import annotations
 import gzip
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.request_context import BoundedBody
@@ -40,18 +40,21 @@ def split(body: bytes, size: int) -> list[bytes]:
     return [body[start : start + size] for start in range(0, len(body), size)]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=LIMIT), st.integers(1, 300), st.booleans())
 async def test_any_chunking_gives_the_same_body(body: bytes, size: int, gzipped: bool) -> None:
     raw = gzip.compress(body) if gzipped else body
     assert await run(split(raw, size), gzipped=gzipped) == (200, [body])
 
 
+@settings(deadline=None)
 @given(st.integers(LIMIT + 1, 100_000), st.integers(1, 3000), st.booleans())
 async def test_more_than_the_limit_is_never_handed_on(length: int, size: int, gzipped: bool) -> None:
     raw = gzip.compress(b" " * length) if gzipped else b" " * length
     assert await run(split(raw, size), gzipped=gzipped) == (413, [])
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=100).filter(lambda raw: not raw.startswith(b"\x1f\x8b")))
 async def test_what_is_not_gzip_is_refused(raw: bytes) -> None:
     assert await run([raw], gzipped=True) == (400, [])
