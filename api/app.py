@@ -83,7 +83,9 @@ _TAGS = [
     {"name": "operations", "description": "Health and metrics; no key needed."},
 ]
 
+# The busiest first: they are tried one after the other.
 _ROUTES = (
+    stripe_webhooks,
     events,
     event_search,
     event_stream,
@@ -106,7 +108,6 @@ _ROUTES = (
     invitations,
     api_keys,
     audit,
-    stripe_webhooks,
     dead_letters,
     ledger,
     health,
