@@ -130,7 +130,7 @@ async def take_turn(
         intent = None if turn.repeated else await check(before)
         await write(turn, intent)
         after = await _looked_at(stores, access, before, actor=actor.name, reason=reason)
-        if after.latest_invoice not in (None, before.latest_invoice):
+        if after.latest_invoice not in (None, row.latest_invoice):
             await stores.selling.mirror.look("invoice", after.latest_invoice, actor=actor.name, access=access)
         async with stores.postgres.acting(access) as connection:
             shown = await show_subscription(connection, after)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from tests.engines import TestStack
+from tests.integration.api.selling.running import selling_service
 from tests.integration.api.selling.shop import Shop
-from tests.integration.api.service import Service, running_service
+from tests.integration.api.service import Service
 from tests.integration.stripe.simulator_process import SimulatorProcess, simulator_process
 
 
@@ -27,20 +26,8 @@ def stripe_process() -> Iterator[SimulatorProcess]:
 @pytest.fixture(scope="session")
 def service(stack: TestStack, stripe_process: SimulatorProcess) -> Iterator[Service]:
     """The API with fresh stores and Stripe."""
-    name = uuid.uuid4().hex[:10]
-    with tempfile.TemporaryDirectory() as folder, stack.postgres_database() as postgres_url:
-        settings = stack.settings(
-            postgres_url=postgres_url,
-            clickhouse_database=f"selling_{name}",
-            topic_prefix=f"selling{name}.",
-            state_dir=Path(folder),
-        )
-        changes: dict[str, Any] = {
-            "stripe": stripe_process.settings(max_requests_per_s=1_000, breaker_failures=10_000),
-            "api": settings.api.model_copy(update={"stripe_give_up_s": 1.0}),
-        }
-        with running_service(settings.model_copy(update=changes)) as running:
-            yield running
+    with selling_service(stack, stripe_process) as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,0 +1,141 @@
+"""What becomes of subscriptions and invoices as time passes: on a simulator whose clock these tests alone move."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.engines import TestStack
+from tests.integration.api.selling.running import selling_service
+from tests.integration.api.selling.shop import Shop, error_of
+from tests.integration.api.selling.subscribers import (
+    SEATS,
+    SOLO,
+    act,
+    change,
+    customer_with,
+    keyed,
+    look,
+    pay_with,
+    subscribe,
+)
+from tests.integration.api.service import Service
+from tests.integration.stripe.simulator_process import SimulatorProcess, simulator_process
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def stripe_process() -> Iterator[SimulatorProcess]:
+    """A simulator whose clock is these tests'."""
+    with tempfile.TemporaryDirectory() as folder, simulator_process(Path(folder)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def service(stack: TestStack, stripe_process: SimulatorProcess) -> Iterator[Service]:
+    """The API with that simulator."""
+    with selling_service(stack, stripe_process) as running:
+        yield running
+
+
+def pass_period(shop: Shop, subscription: dict[str, Any]) -> None:
+    """Go on to two hours after the first period of a subscription that has just begun."""
+    began, ends = (datetime.fromisoformat(subscription[f"current_period_{name}"]) for name in ("start", "end"))
+    seconds = int((ends - began).total_seconds()) + 7_200
+    shop.stripe.control.post("/_simulator/advance", json={"seconds": seconds}).raise_for_status()
+
+
+def owing(shop: Shop) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a subscription whose renewal failed, and that invoice."""
+    shop.sell(**SEATS)
+    made = subscribe(shop, "seats", quantity=2)
+    pay_with(shop, made["customer_id"], "pm_card_chargeCustomerFail")
+    pass_period(shop, made)
+    due = look(shop, made)
+    assert due["status"] == "past_due"
+    params = {"subscription_id": made["id"], "status": "open"}
+    (invoice,) = shop.client.get("/api/v1/invoices", params=params).json()["data"]
+    return made, invoice
+
+
+def pay(shop: Shop, invoice: dict[str, Any], **body: Any) -> httpx.Response:
+    """Ask for a payment."""
+    return shop.client.post(f"/api/v1/invoices/{invoice['id']}/pay", json=body)
+
+
+def test_an_open_invoice_is_paid_and_its_subscription_recovers(shop: Shop) -> None:
+    made, invoice = owing(shop)
+    assert (invoice["total_minor"], invoice["amount_remaining_minor"]) == (2400, 2400)
+    refused = pay(shop, invoice)
+    assert error_of(refused) == (422, "PAYMENT_FAILED")
+    assert refused.json()["error"]["details"]["decline_code"] == "generic_decline"
+    assert shop.client.get(f"/api/v1/invoices/{invoice['id']}").json()["status"] == "open"
+    good = pay_with(shop, made["customer_id"], "pm_card_visa")
+    headers = keyed()
+    path = f"/api/v1/invoices/{invoice['id']}/pay"
+    paid = shop.client.post(path, json={"payment_method_id": good}, headers=headers)
+    assert paid.status_code == 200, paid.text
+    assert (paid.json()["status"], paid.json()["amount_paid_minor"]) == ("paid", 2400)
+    assert paid.json()["amount_remaining_minor"] == 0
+    assert shop.client.get(f"/api/v1/subscriptions/{made['id']}").json()["status"] == "active"
+    assert shop.client.post(path, json={"payment_method_id": good}, headers=headers).json() == paid.json()
+    assert error_of(pay(shop, invoice)) == (422, "ALREADY_PAID")
+    newest = shop.client.get(f"/api/v1/subscriptions/{made['id']}/changes").json()["data"][0]
+    assert (newest["kind"], newest["reason"]) == ("recovered", "An invoice was paid")
+    actions = shop.service.sql("select action from audit_log where target_id = %s", invoice["id"])
+    assert actions == [("invoice.pay",)]
+
+
+def test_anothers_payment_method_pays_nothing(shop: Shop) -> None:
+    _, invoice = owing(shop)
+    other = subscribe(shop, "seats")
+    method = pay_with(shop, other["customer_id"], "pm_card_visa")
+    for named in (method, str(uuid.uuid4())):
+        assert error_of(pay(shop, invoice, payment_method_id=named)) == (404, "PAYMENT_METHOD_NOT_FOUND")
+    assert error_of(pay(shop, {"id": str(uuid.uuid4())})) == (404, "INVOICE_NOT_FOUND")
+
+
+def test_without_stripe_nothing_is_paid(shop: Shop) -> None:
+    made, invoice = owing(shop)
+    pay_with(shop, made["customer_id"], "pm_card_visa")
+    shop.stripe_down()
+    refused = pay(shop, invoice)
+    assert refused.status_code == 503
+    assert int(refused.headers["Retry-After"]) >= 1
+    shop.stripe_up()
+    assert pay(shop, invoice).json()["status"] == "paid"
+
+
+def test_the_scheduled_change_takes_place(shop: Shop) -> None:
+    shop.sell(**SOLO)
+    shop.sell(**SEATS)
+    made = subscribe(shop, "seats", quantity=9)
+    change(shop, made, plan="solo", interval="month", timing="next_billing_cycle").raise_for_status()
+    pass_period(shop, made)
+    now = look(shop, made)
+    assert (now["plan"]["slug"], now["quantity"], now["mrr_minor"]) == ("solo", 1, 2000)
+    assert (now["scheduled_change"], now["current_period_start"]) == (None, made["current_period_end"])
+    history = shop.client.get(f"/api/v1/subscriptions/{made['id']}/changes").json()["data"]
+    assert sum(line["mrr_delta_minor"] for line in history) == 2000
+
+
+def test_what_paused_for_want_of_a_payment_method_runs_again(shop: Shop) -> None:
+    shop.sell(**{**SOLO, "trial_days": 1})
+    made = subscribe(shop, "solo", customer=customer_with(shop, None))
+    settings = {"trial_settings[end_behavior][missing_payment_method]": "pause"}
+    at = f"/v1/subscriptions/{made['stripe_subscription_id']}"
+    shop.stripe.control.post(at, data=settings).raise_for_status()
+    pass_period(shop, made)
+    assert look(shop, made)["status"] == "paused"
+    path = f"/api/v1/subscriptions/{made['id']}/resume"
+    assert error_of(shop.client.post(path, json={})) == (422, "PAYMENT_METHOD_REQUIRED")
+    pay_with(shop, made["customer_id"], "pm_card_visa")
+    assert act(shop, made, "resume")["status"] == "active"

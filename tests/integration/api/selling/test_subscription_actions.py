@@ -1,0 +1,145 @@
+"""Subscriptions are cancelled and kept, paused and resumed, and their trials are moved."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.integration.api.selling.shop import Shop, error_of
+from tests.integration.api.selling.subscribers import (
+    HANGS_S,
+    SEATS,
+    SOLO,
+    act,
+    at_stripe,
+    change,
+    keyed,
+    look,
+    pay_with,
+    repeated,
+    subscribe,
+)
+
+pytestmark = pytest.mark.integration
+
+
+def ask(shop: Shop, subscription: dict[str, Any], action: str, **body: Any) -> httpx.Response:
+    """Ask for something that may be refused."""
+    return shop.client.post(f"/api/v1/subscriptions/{subscription['id']}/{action}", json=body)
+
+
+def kinds(shop: Shop, subscription: dict[str, Any]) -> list[str]:
+    """Return the kinds of a history's lines, newest first."""
+    found = shop.client.get(f"/api/v1/subscriptions/{subscription['id']}/changes").json()["data"]
+    return [line["kind"] for line in found]
+
+
+def test_a_cancellation_at_the_periods_end_can_be_withdrawn(shop: Shop) -> None:
+    shop.sell(**SOLO)
+    made = subscribe(shop, "solo")
+    body = {"at": "period_end", "reason": "too_expensive", "comment": "Half would do"}
+    ending = act(shop, made, "cancel", body)
+    assert (ending["status"], ending["cancel_at_period_end"]) == ("active", True)
+    assert ending["cancel_at"] == made["current_period_end"]
+    assert ending["cancellation"] == {"reason": "too_expensive", "comment": "Half would do"}
+    assert at_stripe(shop, made)["cancellation_details"]["feedback"] == "too_expensive"
+    assert error_of(shop.client.get(f"/api/v1/subscriptions/{made['id']}/upcoming-invoice")) == (
+        404,
+        "NO_UPCOMING_INVOICE",
+    )
+    kept = act(shop, made, "reactivate", {"reason": "Stays"})
+    assert (kept["cancel_at_period_end"], kept["cancel_at"]) == (False, None)
+    assert error_of(ask(shop, made, "reactivate")) == (422, "NOT_CANCELING")
+    assert kinds(shop, made) == ["cancel_withdrawn", "cancel_scheduled", "created"]
+
+
+def test_a_cancellation_now_is_for_good(shop: Shop) -> None:
+    shop.sell(**SOLO)
+    made = subscribe(shop, "solo")
+    headers = keyed()
+    path, body = f"/api/v1/subscriptions/{made['id']}/cancel", {"at": "now", "reason": "unused"}
+    ended = shop.client.post(path, json=body, headers=headers).json()
+    assert (ended["status"], ended["mrr_minor"]) == ("canceled", 0)
+    assert ended["ended_at"] is not None
+    assert ended["cancellation"]["reason"] == "unused"
+    assert kinds(shop, made)[0] == "canceled"
+    assert shop.client.post(path, json=body, headers=headers).json() == ended
+    before = len(shop.stripe.calls())
+    for at in ("now", "period_end"):
+        assert error_of(ask(shop, made, "cancel", at=at)) == (422, "ALREADY_CANCELED")
+    assert error_of(ask(shop, made, "reactivate")) == (422, "ALREADY_CANCELED")
+    for action in ("pause", "resume"):
+        assert error_of(ask(shop, made, action)) == (422, "INVALID_STATE_TRANSITION")
+    assert error_of(ask(shop, made, "trial", ends_at="now")) == (422, "INVALID_STATE_TRANSITION")
+    assert len(shop.stripe.calls()) == before
+
+
+def test_a_cancellation_withdraws_what_was_to_come(shop: Shop) -> None:
+    shop.sell(**SEATS)
+    made = subscribe(shop, "seats", quantity=5)
+    change(shop, made, quantity=2, timing="next_billing_cycle").raise_for_status()
+    ending = act(shop, made, "cancel", {"at": "period_end"})
+    assert (ending["scheduled_change"], ending["cancel_at_period_end"]) == (None, True)
+
+
+def test_a_cancellation_that_lost_its_answer_is_finished_by_its_repetition(shop: Shop) -> None:
+    shop.sell(**SOLO)
+    made = subscribe(shop, "solo")
+    headers, path = keyed(), f"/api/v1/subscriptions/{made['id']}/cancel"
+    at = f"/v1/subscriptions/{made['stripe_subscription_id']}"
+    for method in ("POST", "DELETE"):
+        shop.stripe.break_things({"kind": "hang_after", "path": at, "method": method, "seconds": HANGS_S})
+        lost = shop.client.post(path, json={"at": "now"}, headers=headers)
+        assert lost.status_code == 503
+    shop.stripe_up()
+    assert at_stripe(shop, made)["status"] == "canceled"
+    assert look(shop, made)["status"] == "canceled"
+    done = repeated(lambda: shop.client.post(path, json={"at": "now"}, headers=headers))
+    assert (done.status_code, done.json()["status"]) == (200, "canceled")
+
+
+def test_collection_is_paused_and_resumed(shop: Shop) -> None:
+    shop.sell(**SOLO)
+    made = subscribe(shop, "solo")
+    assert error_of(ask(shop, made, "resume")) == (422, "NOT_PAUSED")
+    later = datetime.now(UTC).replace(microsecond=0) + timedelta(days=10)
+    paused = act(shop, made, "pause", {"behavior": "void", "resumes_at": later.isoformat()})
+    assert (paused["status"], paused["pause"]["behavior"], paused["mrr_minor"]) == ("active", "void", 0)
+    assert datetime.fromisoformat(paused["pause"]["resumes_at"]) == later
+    assert act(shop, made, "pause", {"behavior": "keep_as_draft"})["pause"]["resumes_at"] is None
+    resumed = act(shop, made, "resume", {"reason": "Back"})
+    assert (resumed["pause"], resumed["mrr_minor"]) == (None, 2000)
+    assert kinds(shop, made) == ["resumed", "pause_changed", "paused", "created"]
+    assert error_of(ask(shop, made, "pause", resumes_at="2020-01-01T00:00:00Z")) == (400, "INVALID_INPUT")
+    assert error_of(ask(shop, made, "pause", behavior="forget")) == (400, "SCHEMA_VALIDATION")
+
+
+def test_a_trial_is_extended_and_ended(shop: Shop) -> None:
+    shop.sell(**{**SOLO, "trial_days": 7})
+    made = subscribe(shop, "solo")
+    later = datetime.now(UTC).replace(microsecond=0) + timedelta(days=40)
+    longer = act(shop, made, "trial", {"ends_at": later.isoformat()})
+    assert longer["status"] == "trialing"
+    assert datetime.fromisoformat(longer["trial_end"]) == datetime.fromisoformat(longer["current_period_end"]) == later
+    assert error_of(ask(shop, made, "trial", ends_at="2020-01-01T00:00:00Z")) == (400, "INVALID_INPUT")
+    assert error_of(ask(shop, made, "trial", ends_at="2099-01-01T00:00:00Z")) == (422, "TRIAL_TOO_LONG")
+    assert error_of(ask(shop, made, "trial", ends_at="soon")) == (400, "SCHEMA_VALIDATION")
+    pay_with(shop, made["customer_id"], "pm_card_chargeCustomerFail")
+    assert error_of(ask(shop, made, "trial", ends_at="now")) == (422, "PAYMENT_FAILED")
+    assert look(shop, made)["status"] == "trialing"
+    pay_with(shop, made["customer_id"], "pm_card_visa")
+    ended = act(shop, made, "trial", {"ends_at": "now"})
+    assert (ended["status"], ended["mrr_minor"]) == ("active", 2000)
+    invoices = shop.client.get("/api/v1/invoices", params={"subscription_id": made["id"]}).json()["data"]
+    assert (invoices[0]["status"], invoices[0]["total_minor"]) == ("paid", 2000)
+    assert error_of(ask(shop, made, "trial", ends_at="now")) == (422, "INVALID_STATE_TRANSITION")
+
+
+def test_a_trial_may_begin_in_the_middle(shop: Shop) -> None:
+    shop.sell(**SOLO)
+    made = subscribe(shop, "solo")
+    later = datetime.now(UTC).replace(microsecond=0) + timedelta(days=5)
+    assert act(shop, made, "trial", {"ends_at": later.isoformat()})["status"] == "trialing"
