@@ -37,6 +37,7 @@ class WebhookFaults(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     duplicate: float = Field(0.0, ge=0, le=1)
+    """Sent twice; and a third time by the same probability again."""
     delay: float = Field(0.0, ge=0, le=1)
     delay_s: float = Field(2.0, ge=0)
     lose: float = Field(0.0, ge=0, le=1)

@@ -88,7 +88,8 @@ class Deliverer:
             with self._world.call():
                 self._world.delete(delivery)
             return
-        copies = 2 if self._faults.happens(self._faults.plan.webhooks.duplicate) else 1
+        again = self._faults.plan.webhooks.duplicate
+        copies = 1 + (2 if self._faults.happens(again * again) else int(self._faults.happens(again)))
         async with self._places:
             taken = [await self._send(event, receiver) for _ in range(copies)]
         if self._world.known("_delivery", delivery["id"]) is None:

@@ -68,9 +68,9 @@ class Scene:
         env = environment(self.settings, **{"WORKER__NAME": name, "LOG_LEVEL": "INFO", **more})
         return self._child(name, ["worker", kind], env)
 
-    def api(self) -> Child:
-        """Start the API and wait until it answers."""
-        child = self._child("api", ["api"], environment(self.settings))
+    def api(self, **more: str) -> Child:
+        """Start the API and wait until it answers; `more` are settings."""
+        child = self._child("api", ["api"], environment(self.settings, **more))
         self.wait_for_api(child)
         return child
 

@@ -17,6 +17,12 @@ from sinks.postgres.access import WORKER_ROLE, PostgresAccess
 from sinks.stripe.client import StripeGateway
 
 Row = dict[str, Any]
+_PRICES = (
+    ("weekly", "week", 250),
+    ("monthly", "month", 1_000),
+    ("yearly", "year", 10_000),
+    ("team", "month", 3_000),
+)
 
 
 @dataclass
@@ -75,7 +81,7 @@ async def open_shop(postgres_url: str, stripe: StripeSettings) -> AsyncIterator[
 
 async def _sell(shop: Shop) -> None:
     shop.product = (await shop.stripe.products.create("product", name="Pro"))["id"]
-    for name, interval, amount in (("monthly", "month", 1_000), ("yearly", "year", 10_000), ("team", "month", 3_000)):
+    for name, interval, amount in _PRICES:
         price = await shop.stripe.prices.create(
             f"price:{name}",
             product=shop.product,

@@ -154,27 +154,27 @@ async def test_tries_end_after_three_days(simulator: Simulator, receiver: Receiv
     assert len((await simulator.call("GET", "/v1/events", {"delivery_success": "false"}))["data"]) == 1
 
 
-async def test_webhooks_can_be_doubled_lost_and_late(simulator: Simulator, receiver: Receiver) -> None:
+async def test_webhooks_can_be_repeated_lost_and_late(simulator: Simulator, receiver: Receiver) -> None:
     await _listen(simulator, receiver)
     await simulator.put_faults(webhooks={"duplicate": 1})
     await simulator.call("POST", "/v1/customers")
     await _settle(simulator)
-    assert len(receiver.taken) == 2
-    assert receiver.taken[0][0] == receiver.taken[1][0]
+    assert len(receiver.taken) == 3
+    assert len({taken[0] for taken in receiver.taken}) == 1
 
     await simulator.put_faults(webhooks={"lose": 1})
     await simulator.call("POST", "/v1/customers")
     await _settle(simulator)
-    assert len(receiver.taken) == 2
+    assert len(receiver.taken) == 3
     assert len((await simulator.call("GET", "/v1/events", {"delivery_success": "false"}))["data"]) == 1
 
     await simulator.put_faults(webhooks={"delay": 1, "delay_s": 30})
     await simulator.call("POST", "/v1/customers")
     await _settle(simulator)
-    assert len(receiver.taken) == 2
+    assert len(receiver.taken) == 3
     simulator.time.seconds += 30
     await _settle(simulator)
-    assert len(receiver.taken) == 3
+    assert len(receiver.taken) == 4
 
 
 async def test_webhooks_can_come_in_any_order(simulator: Simulator, receiver: Receiver) -> None:

@@ -1,0 +1,131 @@
+"""Events shuffled, repeated, late and lost, our worker killed, stores restarted: in the end Postgres agrees with Stripe."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from metering.topics import BILLING_CHANGES
+from runtime.clock import utc_now
+from sinks.kafka.topics import topic_name
+from streams.reconcile_stripe import reconcile
+from tests.engines import TestStack
+from tests.faults.billing_books import assert_equal_to_stripe, assert_history, assert_published
+from tests.faults.billing_storm import Storm
+from tests.faults.children import Child
+from tests.faults.scene import Scene, scene
+from tests.integration.api.service import read_topic
+from tests.integration.sinks.selling import Shop, open_shop
+from tests.integration.stripe.simulator_process import SimulatorProcess, simulator_process
+
+pytestmark = [pytest.mark.faults, pytest.mark.integration]
+_SECRET = "whsec_of_chaos"
+_FAULTS = {"duplicate": 0.4, "delay": 0.2, "delay_s": 2.0, "lose": 0.02, "shuffle": True, "shuffle_s": 1.0}
+Disturb = Callable[[Scene, Child, random.Random], Awaitable[None]]
+
+
+@pytest.mark.timeout(240)
+def test_200_operations_and_two_kills(stack: TestStack) -> None:
+    with scene(stack, catalogue=False) as made:
+        asyncio.run(_chaos(made, operations=200, kills=2, disturb=_kill_worker))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3_600)
+def test_2000_operations_ten_kills_and_both_stores_restarted(mortal_stack: TestStack) -> None:
+    with scene(mortal_stack, catalogue=False) as made:
+        asyncio.run(_chaos(made, operations=2_000, kills=10, disturb=_kill_worker_or_store))
+
+
+async def _kill_worker(made: Scene, worker: Child, _: random.Random) -> None:
+    worker.kill()
+    await asyncio.sleep(1)
+    worker.start()
+
+
+async def _kill_worker_or_store(made: Scene, worker: Child, dice: random.Random) -> None:
+    await _kill_worker(made, worker, dice)
+    engine = dice.choice(("kafka", "postgres", None, None))
+    if engine is not None:
+        made.stack.kill_engine(engine)  # type: ignore[arg-type]
+        await asyncio.sleep(1)
+        await asyncio.to_thread(made.stack.restart_engine, engine)  # type: ignore[arg-type]
+
+
+async def _chaos(made: Scene, *, operations: int, kills: int, disturb: Disturb) -> None:
+    dice = random.Random(operations)
+    with tempfile.TemporaryDirectory() as folder:
+        hooks = {"webhook_url": f"{made.api_url}/api/v1/webhooks/stripe", "webhook_secret": _SECRET}
+        delays = (0.5, 1, 2, 4, *[5.0] * 200)
+        with simulator_process(Path(folder), webhook_retry_delays_s=delays, tick_s=0.2, **hooks) as simulator:
+            stripe = simulator.settings(max_requests_per_s=1_000)
+            async with open_shop(made.settings.postgres.url.get_secret_value(), stripe) as shop:
+                customers = [(await shop.customer(f"Customer {n}"))[1] for n in range(max(10, operations // 40))]
+                worker = _start(made, simulator)
+                simulator.control.put("/_simulator/faults", json={"seed": 5, "webhooks": _FAULTS}).raise_for_status()
+                storm = Storm(shop, simulator.control, customers, seed=operations)
+                raging = asyncio.create_task(storm.run(operations))
+                for kill in range(1, kills + 1):
+                    while storm.done < operations * kill // (kills + 1) and not raging.done():
+                        await asyncio.sleep(0.1)
+                    await disturb(made, worker, dice)
+                await raging
+                await _catch_up(shop, simulator, worker)
+                compared = assert_equal_to_stripe(shop, simulator)
+                assert compared["invoices"] > operations // 10
+                assert assert_history(shop) > operations // 10
+                topic = topic_name(made.settings.kafka, BILLING_CHANGES)
+                assert assert_published(shop, await read_topic(made.settings, topic)) > operations // 10
+                assert worker.terminate() == 0, worker.tail()
+
+
+def _start(made: Scene, simulator: SimulatorProcess) -> Child:
+    """Start the API, to which the simulator sends, and the worker; return the worker."""
+    variables = {
+        "STRIPE__API_KEY": simulator.api_key,
+        "STRIPE__API_BASE": simulator.url,
+        "STRIPE__WEBHOOK_SECRETS": _SECRET,
+        "STRIPE__MAX_REQUESTS_PER_S": "1000",
+    }
+    made.api(**variables)
+    worker = made.worker("billing", **variables)
+    worker.wait_for_log("partitions assigned")
+    return worker
+
+
+async def _catch_up(shop: Shop, simulator: SimulatorProcess, worker: Child) -> None:
+    """Let nothing go wrong any more, ask Stripe for what was lost, and wait until all is applied and published."""
+    simulator.break_things()
+
+    def waiting() -> bool:
+        # What waits for its next try is tried now: the test is not about patience.
+        simulator.control.post("/_simulator/webhooks/retry").raise_for_status()
+        return bool(simulator.control.get("/_simulator/objects").json().get("_delivery"))
+
+    await _until("all webhooks are delivered", lambda: not waiting(), worker)
+    lost = await reconcile(shop.postgres, shop.stripe, now=utc_now())
+    assert lost > 0
+    hurry = "update stripe_inbox set try_at = now() where state = 'received' and tries > 0 and try_at > now()"
+    shop.rows(hurry)
+    received = "select 1 from stripe_inbox where state = 'received' limit 1"
+    await _until("all events are applied", lambda: not shop.rows(received), worker)
+    assert shop.rows("select event_id, error from stripe_inbox where state = 'parked'") == []
+    events = {event["id"] for event in simulator.objects("event")}
+    assert events <= {row["event_id"] for row in shop.rows("select event_id from stripe_inbox")}
+    unsent = "select 1 from outbox where sent_at is null limit 1"
+    await _until("all changes are published", lambda: not shop.rows(unsent), worker)
+
+
+async def _until(what: str, condition: Callable[[], bool], worker: Child) -> None:
+    try:
+        async with asyncio.timeout(120):
+            while not await asyncio.to_thread(condition):
+                worker.assert_running()
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        raise AssertionError(f"not in time: {what}\n{worker.tail()}") from None
