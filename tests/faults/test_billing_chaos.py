@@ -1,4 +1,4 @@
-"""Events shuffled, repeated, late and lost, our worker killed, stores restarted: in the end Postgres agrees with Stripe."""
+"""Events shuffled, repeated, late, lost; workers killed, stores restarted: in the end Postgres agrees with Stripe."""
 
 from __future__ import annotations
 

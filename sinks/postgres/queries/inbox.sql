@@ -8,8 +8,12 @@ returning event_id
 
 -- name: mark_produced
 -- Produced once more only if nothing becomes of it: the log was lost, or a worker is far behind, which does no harm.
+-- Locked in order, as everybody here does who changes several.
+with locked as (
+    select event_id from stripe_inbox where event_id = any(%(ids)s) and state = 'received' order by event_id for update
+)
 update stripe_inbox set produced_at = now(), try_at = now() + interval '15 minutes'
-where event_id = any(%(ids)s) and state = 'received'
+where event_id in (select event_id from locked)
 
 -- name: take_due
 -- Several relays share the work.
@@ -23,6 +27,9 @@ for update skip locked
 select event_id, tries from stripe_inbox where event_id = any(%(ids)s) and state = 'received'
 
 -- name: settle
+with locked as (
+    select event_id from stripe_inbox where event_id = any(%(ids)s) and state = 'received' order by event_id for update
+)
 update stripe_inbox inbox set
     state = told.state,
     error = told.error,
@@ -31,7 +38,7 @@ update stripe_inbox inbox set
     applied_at = case when told.state in ('applied', 'ignored') then now() end
 from unnest(%(ids)s::text[], %(states)s::text[], %(errors)s::text[], %(delays)s::float8[])
     as told (event_id, state, error, delay_s)
-where inbox.event_id = told.event_id and inbox.state = 'received'
+where inbox.event_id = told.event_id and inbox.event_id in (select event_id from locked)
 
 -- name: known_ids
 select event_id from stripe_inbox where event_id = any(%(ids)s)

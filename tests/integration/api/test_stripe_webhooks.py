@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from devstack.stripe_simulator.webhooks import signature
 from metering.topics import STRIPE_EVENTS
 from runtime.clock import utc_now
-from runtime.settings import StripeSettings
+from runtime.settings import Settings, StripeSettings
 from sinks.kafka.topics import topic_name
 from tests.engines import TestStack, wait_for
 from tests.integration.api.service import Service, read_topic, running_service
@@ -199,3 +199,35 @@ def test_operators_list_parked_events_and_have_them_tried_again(service: Service
         received = operator.get(f"{_PATH}/events", params={"status": "received"}).json()["data"]
         assert ids[0] in {each["id"] for each in received}
         assert operator.get(f"{_PATH}/events", params={"status": "lost"}).status_code == 400
+
+
+def test_while_kafka_is_down_the_inbox_is_enough(service: Service) -> None:
+    with running_service(_without(service, kafka=True), migrated=False) as crippled:
+        event = _event()
+        with service.client() as client:
+            answer = client.post(f"{crippled.url}{_PATH}", **_signed(event))
+    assert (answer.status_code, answer.json()) == (200, {"received": True})
+    produced = "select produced_at from stripe_inbox where event_id = %s"
+    assert service.sql(produced, event["id"]) == [(None,)]
+
+
+def test_while_postgres_is_down_stripe_is_told_to_come_back(service: Service) -> None:
+    with running_service(_without(service, postgres=True), migrated=False) as crippled:
+        event = _event()
+        with service.client() as client:
+            answer = client.post(f"{crippled.url}{_PATH}", **_signed(event))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "UNAVAILABLE")
+    assert answer.headers["retry-after"].isdigit()
+    assert _stored(service, event["id"]) == []
+
+
+def _without(service: Service, *, kafka: bool = False, postgres: bool = False) -> Settings:
+    """Return the settings with a store at an address where nobody is."""
+    found = service.settings
+    nobody: dict[str, Any] = {"api": found.api.model_copy(update={"produce_timeout_s": 0.5})}
+    if kafka:
+        nobody["kafka"] = found.kafka.model_copy(update={"bootstrap_servers": "127.0.0.1:9"})
+    if postgres:
+        url = SecretStr("postgresql://nobody@127.0.0.1:9/none")
+        nobody["postgres"] = found.postgres.model_copy(update={"url": url, "connect_timeout_s": 1.0})
+    return found.model_copy(update=nobody)

@@ -28,7 +28,10 @@ from tests.engines import wait_for
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
-PARTS = {"kafka", "postgres", "clickhouse", "valkey", "stripe-simulator", "api", "metering", "warehouse"}
+PARTS = {
+    *("kafka", "postgres", "clickhouse", "valkey", "stripe-simulator"),
+    *("api", "metering", "warehouse", "billing", "jobs"),
+}
 """Everything that `up` starts where nothing is set."""
 
 

@@ -87,7 +87,7 @@ async def _sell(shop: Shop) -> None:
             product=shop.product,
             currency="usd",
             unit_amount=amount,
-            recurring={"interval": interval},  # type: ignore[typeddict-item]
+            recurring={"interval": interval},
             currency_options={"eur": {"unit_amount": amount * 9 // 10}},
         )
         shop.prices[name] = price["id"]

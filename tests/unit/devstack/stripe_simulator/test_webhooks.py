@@ -6,12 +6,16 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import stripe
 from stripe import StripeClient
 
+from devstack.stripe_simulator.config import SimulatorConfig
+from devstack.stripe_simulator.standing_receivers import keep_receivers
 from devstack.stripe_simulator.webhooks import Deliverer, signature
+from devstack.stripe_simulator.world import World
 from tests.contract.stripe_document import check_event
 from tests.unit.devstack.stripe_simulator.simulator import NOW, Simulator
 
@@ -197,3 +201,17 @@ async def test_a_disabled_endpoint_gets_nothing(simulator: Simulator, receiver: 
     assert receiver.tries == 0
     gone = await simulator.call("DELETE", f"/v1/webhook_endpoints/{endpoint['id']}")
     assert gone["deleted"] is True
+
+
+def test_receivers_of_the_configuration_are_there_once_with_todays_address_and_secret(tmp_path: Path) -> None:
+    for port, secret in ((8000, "whsec_first"), (8001, "whsec_second")):
+        url = f"http://127.0.0.1:{port}/hooks"
+        told = SimulatorConfig(port=1, api_key="sk_test_x", webhook_url=url, webhook_secret=secret)
+        world = World(path=tmp_path / "state.sqlite")
+        keep_receivers(world, told)
+        keep_receivers(world, told)
+        (endpoint,) = world.find("webhook_endpoint")
+        (destination,) = world.find("v2.core.event_destination")
+        assert (endpoint["url"], endpoint["_secret"], endpoint["enabled_events"]) == (url, secret, ["*"])
+        assert (destination["_url"], destination["_secret"], destination["event_payload"]) == (url, secret, "thin")
+        world.close()
