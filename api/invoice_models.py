@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
@@ -68,7 +67,7 @@ class LineBody(BaseModel):
     description: str | None
     amount_minor: int = Field(description="Before discounts; negative: credit.")
     discount_minor: int
-    quantity: Decimal | None
+    quantity: str | None = Field(description="A decimal.", examples=["5"])
     proration: bool
     stripe_price_id: str | None
     period_start: datetime
@@ -101,8 +100,9 @@ def invoice_as_json(row: InvoiceRow) -> dict[str, Any]:
 
 def line_as_json(line: LineRow | InvoiceLineFacts) -> dict[str, Any]:
     """Return a line as clients see it."""
-    names = [name for name in LineBody.model_fields if name != "id"]
-    return {"id": line.stripe_line_id, **{name: getattr(line, name) for name in names}}
+    quantity = None if line.quantity is None else format(line.quantity.normalize(), "f")
+    names = [name for name in LineBody.model_fields if name not in ("id", "quantity")]
+    return {"id": line.stripe_line_id, "quantity": quantity, **{name: getattr(line, name) for name in names}}
 
 
 def preview_as_json(facts: InvoiceFacts, sent: dict[str, Any]) -> dict[str, Any]:

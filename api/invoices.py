@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, NamedTuple
+from typing import Annotated, Final, NamedTuple
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
 from psycopg import AsyncConnection
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from api.actor import Actor
 from api.answers import ExactRoute, json_answer
@@ -37,6 +37,7 @@ from sinks.postgres.payment_methods import find_payment_method
 router = APIRouter(prefix=f"{PREFIX}/invoices", tags=["invoices"], route_class=ExactRoute)
 
 InvoiceId = Annotated[UUID, Path(description="The invoice's id.", examples=["7c9e6679-7425-40de-944b-e07fc1f90ae7"])]
+_WITH_THE_DEFAULT: Final = PayInvoice()
 Reader = Annotated[Actor, allowed("invoices:read")]
 
 
@@ -105,13 +106,12 @@ async def lines(
     "/{id}/pdf",
     summary="Find the PDF",
     response_model=PdfLink,
-    responses={**errors(400, 404, 422), 307: {"description": "With `redirect`: to the file."}},
+    responses=errors(400, 404, 422),
 )
 async def pdf(
     id: InvoiceId,  # noqa: A002 - the path's name
     actor: Reader,
     stores: OpenStores,
-    redirect: Annotated[bool, Query(description="Answer with a redirection to the file.")] = False,
 ) -> Response:
     """Tell where Stripe keeps the PDF of a finalized invoice."""
     row = await _visible(stores, actor, id)
@@ -121,7 +121,7 @@ async def pdf(
             code="INVOICE_NOT_FINALIZED",
             status=row.status,
         )
-    return RedirectResponse(row.invoice_pdf_url) if redirect else json_answer({"url": row.invoice_pdf_url})
+    return json_answer({"url": row.invoice_pdf_url})
 
 
 @router.post(
@@ -135,14 +135,14 @@ async def pay(
     request: Request,
     actor: Annotated[Actor, allowed("invoices:write")],
     stores: OpenStores,
-    body: PayInvoice | None = None,
+    body: PayInvoice = _WITH_THE_DEFAULT,
 ) -> Response:
     """Collect an open invoice now. A card that is declined: 422 PAYMENT_FAILED with `decline_code`."""
     row = await _visible(stores, actor, id)
     _require_payable(row)
     access = Access(organization_id=row.organization_id)
     method = None
-    if body is not None and body.payment_method_id is not None:
+    if body.payment_method_id is not None:
         method = await _method_of(stores, actor, row, str(body.payment_method_id))
     stripe, key = stores.selling.stripe, stripe_key(request, actor, f"invoice:{row.id}:pay")
     try:

@@ -26,6 +26,8 @@ from sinks.postgres.subscriptions import SubscriptionRow
 
 router = APIRouter(prefix=f"{PREFIX}/subscriptions", tags=["subscriptions"], route_class=ExactRoute)
 
+# Without a body, too.
+_NO_REASON: Final = Because(reason=None)
 _ANSWERS: Final[dict[str, Any]] = {
     "response_model": SubscriptionBody,
     "responses": errors(400, 404, 409, 413, 422, 429),
@@ -68,7 +70,7 @@ async def cancel(
 async def reactivate(
     id: SubscriptionId,  # noqa: A002 - the path's name
     asker: Writing,
-    body: Because | None = None,
+    body: Because = _NO_REASON,
 ) -> Response:
     """Let a subscription go on that was to end. One that has ended stays so: create another."""
 
@@ -83,7 +85,7 @@ async def reactivate(
     async def write(turn: Turn, _: None) -> None:
         await turn.update(cancel_at_period_end=False)
 
-    return await take_turn(asker, id, "reactivate", check=check, write=write, reason=body.reason if body else None)
+    return await take_turn(asker, id, "reactivate", check=check, write=write, reason=body.reason)
 
 
 @router.post("/{id}/pause", summary="Pause collection", **_ANSWERS)
@@ -113,7 +115,7 @@ async def pause(
 async def resume(
     id: SubscriptionId,  # noqa: A002 - the path's name
     asker: Writing,
-    body: Because | None = None,
+    body: Because = _NO_REASON,
 ) -> Response:
     """Collect again; what is paused because its trial ended unpaid begins a period, which is billed at once."""
 
@@ -134,7 +136,7 @@ async def resume(
             return
         await turn.update(pause_collection="")
 
-    return await take_turn(asker, id, "resume", check=check, write=write, reason=body.reason if body else None)
+    return await take_turn(asker, id, "resume", check=check, write=write, reason=body.reason)
 
 
 @router.post("/{id}/trial", summary="Extend or end the trial", **_ANSWERS)
