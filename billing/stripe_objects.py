@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
+from uuid import UUID
 
 from billing.monthly import ItemFacts, monthly_minor, read_items
 
@@ -149,8 +150,8 @@ def read_customer(obj: Json) -> CustomerFacts:
     metadata = obj.get("metadata") or {}
     return CustomerFacts(
         stripe_customer_id=obj["id"],
-        organization_id=metadata.get(ORGANIZATION_KEY),
-        customer_id=metadata.get(CUSTOMER_KEY),
+        organization_id=_our_id(metadata.get(ORGANIZATION_KEY)),
+        customer_id=_our_id(metadata.get(CUSTOMER_KEY)),
         name=obj.get("name"),
         email=obj.get("email"),
         address=obj.get("address"),
@@ -247,7 +248,7 @@ def read_checkout_session(obj: Json) -> CheckoutFacts:
     """Read a checkout session."""
     return CheckoutFacts(
         stripe_session_id=obj["id"],
-        checkout_id=(obj.get("metadata") or {}).get(CHECKOUT_KEY),
+        checkout_id=_our_id((obj.get("metadata") or {}).get(CHECKOUT_KEY)),
         status=obj["status"],
         url=obj.get("url"),
         stripe_subscription_id=_id(obj.get("subscription")),
@@ -308,6 +309,14 @@ def _known_id(reference: Any) -> str:
     if found is None:
         raise ValueError("a reference is missing")
     return found
+
+
+def _our_id(value: Any) -> str | None:
+    """Return an id of ours; whatever else stands in metadata was written by others."""
+    try:
+        return str(UUID(value))
+    except (TypeError, ValueError, AttributeError):
+        return None
 
 
 def _time(seconds: int) -> datetime:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import faust
 from faust.types import TP
+from psycopg import AsyncConnection
 
 from metering.records import RecordBatch
 from runtime.errors import MeterstreamError, RateLimited, SchemaValidation, StripeAPIError, Unavailable
@@ -36,7 +37,7 @@ _LOOKS_AT_ONCE: Final = 8
 _LONGEST_ERROR: Final = 1_000
 _LONGEST_WAIT_S: Final = 30.0
 _LONGEST_PAUSE_S: Final = 600.0
-_PAUSE_S = 2.0
+_PAUSE_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,9 @@ class StripeEvents:
         for outcome_of in settled:
             self._tools.telemetry.stripe_events.labels(state=outcome_of.state).inc()
 
-    async def _open_events(self, connection: Any, events: Mapping[str, tuple[WebhookEvent, bytes]]) -> dict[str, int]:
+    async def _open_events(
+        self, connection: AsyncConnection, events: Mapping[str, tuple[WebhookEvent, bytes]]
+    ) -> dict[str, int]:
         """Return which events are still to be applied, with their tries; one that Postgres has lost is put back."""
         known = await inbox.known_ids(connection, events)
         if lost := [inbox_event(*events[event_id]) for event_id in events if event_id not in known]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-import psycopg
+from psycopg import AsyncConnection
 
 from metering.partitions import home_partition
 from runtime.errors import RateLimited, Unavailable
@@ -40,7 +40,7 @@ async def relay_outbox(settings: PostgresSettings, producer: EventProducer, *, p
         await asyncio.sleep(_PAUSE_S)
 
 
-async def _relay(connection: psycopg.AsyncConnection, producer: EventProducer, partitions: int) -> None:
+async def _relay(connection: AsyncConnection, producer: EventProducer, partitions: int) -> None:
     while True:
         rows = await outbox.read_unsent(connection, limit=_BATCH)
         if rows:

@@ -41,7 +41,8 @@ async def test_a_customer_is_known_by_its_metadata_and_follows_stripe(shop: Shop
 
 
 async def test_what_is_not_ours_is_left_alone(shop: Shop) -> None:
-    stranger = await shop.stripe.customers.create("stranger", name="Eve")
+    claims = {"meterstream_organization": shop.organization_id, "meterstream_customer": "no id of ours"}
+    stranger = await shop.stripe.customers.create("stranger", name="Eve", metadata=claims)
     method = await shop.stripe.payment_methods.attach("card", "pm_card_visa", stranger["id"])
     await shop.stripe.payment_methods.set_default("default", method["id"], stranger["id"])
     price: Any = [{"price": shop.prices["monthly"]}]
