@@ -1,0 +1,36 @@
+"""The worker of jobs while Postgres is away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.engines import wait_for
+from tests.faults.scene import Scene
+from tests.integration.stripe.simulator_process import simulator_process
+
+pytestmark = [pytest.mark.faults, pytest.mark.integration]
+
+
+def test_jobs_go_on_after_postgres_was_killed(stormy: Scene, tmp_path: Path) -> None:
+    with simulator_process(tmp_path) as simulator:
+        child = stormy.worker("jobs", STRIPE__API_KEY=simulator.api_key, STRIPE__API_BASE=simulator.url)
+        wait_for("the first reconciliation is done", lambda: _cursors(stormy) == 1, timeout_s=60)
+        stormy.stack.kill_engine("postgres")
+        child.wait_for_log("the queue does not answer")
+        stormy.stack.restart_engine("postgres")
+        with psycopg.connect(stormy.settings.postgres.url.get_secret_value(), autocommit=True) as connection:
+            connection.execute("delete from job_cursors")
+        # It asks for what was missed whenever it begins to work.
+        wait_for("the jobs go on", lambda: _cursors(stormy) == 1, timeout_s=90)
+        child.assert_running()
+        assert child.terminate() == 0, child.tail()
+
+
+def _cursors(made: Scene) -> int:
+    with psycopg.connect(made.settings.postgres.url.get_secret_value(), autocommit=True) as connection:
+        row = connection.execute("select count(*) from job_cursors").fetchone()
+    assert row is not None
+    return int(row[0])
