@@ -29,10 +29,13 @@ from api.stores import Stores
 from api.stripe_keys import stripe_key
 from api.stripe_refusals import explained_refusals
 from runtime.errors import InvalidStateTransition, NotFoundError, PaymentFailed
+from runtime.logging import get_logger
 from sinks.postgres.access import Access
 from sinks.postgres.audit import record
 from sinks.postgres.invoices import InvoiceFilters, InvoiceRow, find_invoice, list_invoices, list_lines
 from sinks.postgres.payment_methods import find_payment_method
+
+log = get_logger(__name__)
 
 router = APIRouter(prefix=f"{PREFIX}/invoices", tags=["invoices"], route_class=ExactRoute)
 
@@ -156,6 +159,7 @@ async def pay(
     async with stores.postgres.acting(access) as connection:
         paid = await find_invoice(connection, row.id)
         await _audit(connection, actor, before=row, after=paid)
+    log.info("An invoice is paid", invoice=row.id, amount_minor=paid.amount_paid_minor, currency=paid.currency)
     return json_answer(invoice_as_json(paid))
 
 

@@ -51,7 +51,7 @@ async def preview(
     details: dict[str, Any] = {"items": target.changes, "proration_behavior": proration}
     if target.restarts:
         details["billing_cycle_anchor"] = {"type": "now"}
-    elif body.proration_at is not None:
+    if body.proration_at is not None:
         details["proration_date"] = int(body.proration_at.timestamp())
     return await _previewed(stores, row.stripe_subscription_id, subscription_details=details)
 

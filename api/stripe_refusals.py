@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from runtime.errors import BusinessLogicError, InvalidInput, NotFoundError
+from runtime.errors import BusinessLogicError, InvalidInput, NotFoundError, PaymentFailed
+from runtime.logging import get_logger
+
+log = get_logger(__name__)
 
 
 @contextmanager
@@ -16,6 +19,11 @@ def explained_refusals() -> Iterator[None]:
     """
     try:
         yield
+    except PaymentFailed as exc:
+        # Without a traceback: a card that is declined is no bug.
+        told = ("call", "decline_code", "stripe_code", "stripe_request_id")
+        log.error("A payment failed", **{each: exc.details[each] for each in told if each in exc.details})  # noqa: TRY400
+        raise
     except InvalidInput as exc:
         # Without a parameter's name it is no id that is missing, but something to charge.
         if exc.details.get("stripe_code") == "resource_missing" and "field" not in exc.details:

@@ -23,7 +23,6 @@ from api.subscription_targets import (
     require_next_period,
 )
 from api.subscription_turns import SubscriptionId, Turn, Writing, take_turn
-from runtime.errors import InvalidInput
 from sinks.postgres.subscriptions import SubscriptionRow, find_subscription, list_changes
 
 router = APIRouter(prefix=f"{PREFIX}/subscriptions", tags=["subscriptions"], route_class=ExactRoute)
@@ -57,10 +56,6 @@ async def change(
                 raise nothing_to_change(row)
         elif not target.changes:
             raise nothing_to_change(row)
-        if target.restarts and body.proration_at is not None:
-            raise InvalidInput(
-                "proration_at: another interval begins a period at once; leave it out", field="proration_at"
-            )
         return target
 
     write = _change_next if body.timing == "next_billing_cycle" else partial(_change_now, body)

@@ -106,6 +106,8 @@ def _target(row: SubscriptionRow, body: ChangeSubscription, plan: PlanRow, items
     wanted = wanted_items(plan, bought_prices(terms, cycle, row.currency, quantity))
     held = [HeldItem(item.id, item.price, item.quantity, item.licensed) for item in items]
     restarts = cycle != present and row.state is not Status.TRIALING
+    if restarts and body.proration_at is not None:
+        raise InvalidInput("proration_at: another interval begins a period at once; leave it out", field="proration_at")
     return Target(wanted, item_changes(held, wanted), cycle, restarts)
 
 

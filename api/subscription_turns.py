@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Path, Request
+from psycopg import AsyncConnection
 from starlette.responses import Response
 
 from api.actor import Actor
@@ -28,10 +29,13 @@ from api.stripe_refusals import explained_refusals
 from api.subscription_models import scheduled_prices, subscription_as_json
 from billing.subscriptions import Action, next_status
 from runtime.errors import InsufficientPermissions
+from runtime.logging import get_logger
 from sinks.postgres.access import Access
 from sinks.postgres.audit import record
 from sinks.postgres.leases import subscription_lease
 from sinks.postgres.subscriptions import SubscriptionRow, find_subscription, plans_of_prices
+
+log = get_logger(__name__)
 
 T = TypeVar("T")
 MARK: Final = "meterstream_request"
@@ -143,10 +147,11 @@ async def take_turn(
                 before=subscription_as_json(before),
                 after=shown,
             )
+    log.info("A subscription is changed", what=what, subscription=row.id, status=after.status, actor=actor.name)
     return json_answer(shown)
 
 
-async def show_subscription(connection: Any, row: SubscriptionRow) -> dict[str, Any]:
+async def show_subscription(connection: AsyncConnection, row: SubscriptionRow) -> dict[str, Any]:
     """Return a subscription as clients see it, with the plan that is to come."""
     prices = scheduled_prices(row)
     plans = await plans_of_prices(connection, list(prices), organization_id=row.organization_id) if prices else ()

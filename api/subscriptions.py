@@ -26,6 +26,7 @@ from api.subscription_models import CreateSubscription, SubscriptionBody
 from api.subscription_turns import MARK, Asker, SubscriptionId, Writing, require_seller, show_subscription
 from billing.subscriptions import Status
 from runtime.errors import ConflictError, NotFoundError
+from runtime.logging import get_logger
 from sinks.postgres.access import Access
 from sinks.postgres.audit import record
 from sinks.postgres.checkouts import subscription_of_product
@@ -37,6 +38,8 @@ from sinks.postgres.subscriptions import (
     had_product,
     list_subscriptions,
 )
+
+log = get_logger(__name__)
 
 router = APIRouter(prefix=f"{PREFIX}/subscriptions", tags=["subscriptions"], route_class=ExactRoute)
 
@@ -147,6 +150,7 @@ async def create(body: CreateSubscription, asker: Writing) -> Response:
             target=("subscription", row.id),
             after=shown,
         )
+    log.info("A subscription has begun", subscription=row.id, status=row.status, actor=actor.name)
     return json_answer(shown, status=201)
 
 
