@@ -184,7 +184,7 @@ async def change(
     plan = checked_plan(document)
     published = await _publish(stores, actor, plan) if before.state == "active" else None
     async with stores.postgres.acting(actor.access) as connection:
-        if published is not None and plan_difference(before.plan(), plan).needs_new_version:
+        if published is not None and _is_new_version(before, plan, published):
             row = await succeed_plan(
                 connection,
                 before,
@@ -294,6 +294,11 @@ async def _is_newest(stores: Stores, actor: Actor, row: PlanRow) -> bool:
     """Say whether no later version is sold, which may have the same prices."""
     newest = await _own_plan(stores, actor, row.slug)
     return newest.id == row.id
+
+
+def _is_new_version(before: PlanRow, plan: Plan, published: PublishedPlan) -> bool:
+    """Say whether subscribers of both differ. A price that somebody archived at Stripe is another one there, too."""
+    return plan_difference(before.plan(), plan).needs_new_version or published.prices != before.stripe_prices
 
 
 async def _publish(stores: Stores, actor: Actor, plan: Plan) -> PublishedPlan:

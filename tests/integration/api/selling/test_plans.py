@@ -69,6 +69,16 @@ def test_names_change_in_place(shop: Shop) -> None:
     assert product["name"] == "Squad"
 
 
+def test_a_price_that_somebody_archived_at_stripe_comes_back_with_the_next_change(shop: Shop) -> None:
+    first = shop.sell()
+    gone = first["stripe_prices"]["seats"]
+    shop.stripe.control.post(f"/v1/prices/{gone}", data={"active": "false"}).raise_for_status()
+    second = shop.client.patch("/api/v1/plans/team", json={"name": "Squad"}).json()
+    assert (second["version"], second["name"], second["prices"]) == (2, "Squad", first["prices"])
+    assert {**second["stripe_prices"], "seats": gone} == first["stripe_prices"]
+    assert all(shop.stripe_price(price)["active"] for price in second["stripe_prices"].values())
+
+
 def test_a_draft_changes_in_place(shop: Shop) -> None:
     draft = shop.client.post("/api/v1/plans", json=TEAM).json()
     changed = shop.client.patch("/api/v1/plans/team", json={"trial_days": 7, "prices": TEAM["prices"][:1]}).json()
