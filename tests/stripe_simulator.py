@@ -117,7 +117,10 @@ def checked_simulator() -> Iterator[CheckedSimulator]:
 
 
 class _Judged:
-    """Passes calls of the API on, and shows both sides to the judge once the answer is out."""
+    """Passes calls of the API on, and shows both sides to the judge just before the answer's end goes out.
+
+    Not after it: who has its answer may ask at once what was called.
+    """
 
     def __init__(self, app: ASGIApp, checked: CheckedSimulator) -> None:
         self._app = app
@@ -129,7 +132,7 @@ class _Judged:
             await self._app(scope, receive, send)
             return
         heard, said = bytearray(), bytearray()
-        status, whole = 0, False
+        status = 0
 
         async def hear() -> Message:
             message = await receive()
@@ -137,17 +140,20 @@ class _Judged:
             return message
 
         async def say(message: Message) -> None:
-            nonlocal status, whole
+            nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             said.extend(message.get("body", b""))
-            whole = message["type"] == "http.response.body" and not message.get("more_body")
+            # An answer that is lost on purpose has no end.
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                self._judge(scope, status, bytes(heard), bytes(said))
             await send(message)
 
         await self._app(scope, hear, say)
-        if whole:  # else the answer was lost on purpose
-            is_json = scope["path"].startswith("/v2/") and bool(heard)
-            texts = (scope["query_string"], b"" if is_json else bytes(heard))
-            form = [pair for text in texts for pair in parse_qsl(text.decode(), keep_blank_values=True)]
-            sent = json.loads(heard) if is_json else None
-            self._checked.judge(scope["method"], scope["path"], form, sent, status=status, answer=json.loads(said))
+
+    def _judge(self, scope: Scope, status: int, heard: bytes, said: bytes) -> None:
+        is_json = scope["path"].startswith("/v2/") and bool(heard)
+        texts = (scope["query_string"], b"" if is_json else heard)
+        form = [pair for text in texts for pair in parse_qsl(text.decode(), keep_blank_values=True)]
+        sent = json.loads(heard) if is_json else None
+        self._checked.judge(scope["method"], scope["path"], form, sent, status=status, answer=json.loads(said))

@@ -10,9 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
+from billing.periods import Cycle, Interval
 from runtime.errors import MeterstreamError, NotFoundError, PaymentFailed
 from sinks.stripe.calls import Json
 from sinks.stripe.client import StripeGateway
+from sinks.stripe.item_changes import WantedItem
 
 CARD = "pm_card_visa"
 DECLINED = "pm_card_chargeCustomerFail"
@@ -193,10 +195,28 @@ async def subscriptions(business: Business) -> None:
     await gateway.subscriptions.resume("resume", subscription)
     assert (await gateway.subscriptions.get(subscription))["pause_collection"] is None
     await _schedules(business, subscription)
+    await _pause_for_want_of_a_card(business)
     assert len(await listed(gateway.subscriptions.each(customer=customer))) == 1
     ended = await gateway.subscriptions.cancel_now(subscription, invoice_now=True, prorate=True)
     assert ended["status"] == "canceled"
     assert (await gateway.subscriptions.cancel_now(subscription))["status"] == "canceled"
+
+
+async def _pause_for_want_of_a_card(business: Business) -> None:
+    gateway, clock = business.gateway, business.clock()
+    customer = await business.customer(clock=clock, card=None)
+    created = await gateway.subscriptions.create(
+        "cardless",
+        customer=customer,
+        items=[{"price": business.prices["flat"]}],
+        trial_period_days=7,
+        trial_settings={"end_behavior": {"missing_payment_method": "pause"}},
+    )
+    await business.advance(clock, BEGAN_AT + timedelta(days=8))
+    assert (await gateway.subscriptions.get(created["id"]))["status"] == "paused"
+    method = await gateway.payment_methods.attach("cardless:card", CARD, customer)
+    await gateway.payment_methods.set_default("cardless:default", method["id"], customer)
+    assert (await gateway.subscriptions.unpause("unpause", created["id"]))["status"] == "active"
 
 
 async def _schedules(business: Business, subscription: str) -> None:
@@ -219,6 +239,9 @@ async def _schedules(business: Business, subscription: str) -> None:
         "scheduled", customer=await business.customer(), items=[{"price": business.prices["flat"]}]
     )
     second = await gateway.subscription_schedules.create_from("schedule:other", other["id"])
+    coming = [WantedItem(business.prices["seats"], 3), WantedItem(business.prices["tokens"], None)]
+    await gateway.subscription_schedules.set_next("schedule:next", second, coming, Cycle(Interval.MONTH))
+    assert len((await gateway.subscription_schedules.get(second["id"]))["phases"]) == 2
     await gateway.subscription_schedules.cancel("schedule:cancel", second["id"])
     assert len(await listed(gateway.subscription_schedules.each())) == 2
 
