@@ -86,7 +86,10 @@ async def visitor_of(
     credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_api_key)],
     _: Annotated[HTTPAuthorizationCredentials | None, Security(_token)],
     x_organization: Annotated[
-        str | None, Header(description="Slug of the organization that a person acts for.", examples=["acme"])
+        str | None,
+        Header(
+            alias="X-Organization", description="Slug of the organization that a person acts for.", examples=["acme"]
+        ),
     ] = None,
 ) -> Actor | None:
     """Return who asks, or None where nobody says so: for what is public.

@@ -9,8 +9,8 @@ values (%(id)s, 'x@example.com', 'admin', %(tag)s::bytea, 'test', now());
 insert into audit_log (organization_id, actor, action, target_kind, target_id) values (%(id)s, 'test', 'a.b', 'a', '1');
 insert into api_keys (organization_id, name, prefix, key_hash, scopes)
 values (%(id)s, 'key', 'ms_', %(tag)s::bytea, '{read}');
-insert into meters (organization_id, slug, name, event_type, aggregation, effective_positions)
-values (%(id)s, 'm', 'm', 't', 'COUNT', '{}');
+insert into meters (organization_id, slug, name, event_type, aggregation, group_by, effective_positions)
+values (%(id)s, 'm', 'm', 't', 'COUNT', '{"model": "$.model"}', '{}');
 insert into dead_letters (topic, partition, "offset", organization_id, code, message, arrival_at, raw_bytes)
 values (%(tag)s, 0, 0, %(id)s, 'C', 'm', now(), 0);
 insert into dead_letter_decisions (topic, partition, "offset", meter_id, decision, decided_by)
@@ -18,7 +18,9 @@ values (%(tag)s, 0, 0, '00000000-0000-0000-0000-000000000000', 'discarded', 'tes
 insert into idempotency_keys (owner, key_hash, request_hash, locked_until)
 values ('organization:' || %(id)s, 'k', 'r', now()), ('user:user-' || %(tag)s, 'k', 'r', now());
 insert into pricing_plans (organization_id, slug, version, name, state, document)
-values (%(id)s, 'p', 1, 'sold', 'active', '{}'), (%(id)s, 'p', 2, 'draft', 'draft', '{}');
+select %(id)s::uuid, 'p', version, name, state, '{"slug": "p", "name": "P", "prices": [{"slug": "p-month", "kind": "flat",
+    "interval": "month", "currencies": {"usd": {"amount": "10.00"}}}]}'
+from (values (1, 'sold', 'active'), (2, 'draft', 'draft')) versions (version, name, state);
 insert into discount_codes (organization_id, code, percent_off, duration) values (%(id)s, 'CODE', 10, 'once');
 insert into revenue_analytics (organization_id, day, currency, metric, amount_minor)
 values (%(id)s, '2026-01-01', 'usd', 'mrr', 1);
