@@ -15,8 +15,17 @@ import psycopg
 from psycopg import sql
 from pydantic import SecretStr
 
+from devstack.ports import LOOPBACK
 from devstack.up import EmbeddedStack, plan
-from runtime.settings import ApiSettings, ClickhouseSettings, KafkaSettings, PostgresSettings, Settings, ValkeySettings
+from runtime.settings import (
+    ApiSettings,
+    ClickhouseSettings,
+    KafkaSettings,
+    PostgresSettings,
+    Settings,
+    StripeSettings,
+    ValkeySettings,
+)
 from sinks.clickhouse.migrate import migrate as migrate_clickhouse
 from sinks.postgres.migrate import migrate as migrate_postgres
 
@@ -80,6 +89,12 @@ class Engines:
             valkey=ValkeySettings(url=SecretStr(self._embedded.valkey.url)),
             api=ApiSettings(port=0),
             worker=worker,
+            # Nothing that is measured calls Stripe; nobody listens there.
+            stripe=StripeSettings(
+                api_key=SecretStr("sk_test_bench"),
+                api_base=f"http://{LOOPBACK}:9",
+                webhook_secrets=(SecretStr("whsec_bench"),),
+            ),
         )
         try:
             migrate_postgres(postgres.url(name))

@@ -12,10 +12,13 @@ from benchmarks.figures import Figure, WrongNumbers
 from benchmarks.http_ingest import http_ingest
 from benchmarks.many_ids import metering_ids
 from benchmarks.metering import metering, metering_loads, stock_faust
+from benchmarks.plan_list import plan_list
 from benchmarks.session import Options, Say, Session
 from benchmarks.soak import soak
 from benchmarks.stages import stages
 from benchmarks.startup import startup
+from benchmarks.stripe_webhooks import stripe_webhooks
+from benchmarks.subscription_read import subscription_read
 from benchmarks.usage_query import usage_query
 from benchmarks.visibility import visibility
 from benchmarks.warehouse import warehouse
@@ -34,6 +37,9 @@ FIGURES: Final[dict[str, Measure]] = {
     "http_ingest": http_ingest,
     "visibility": visibility,
     "usage_query": usage_query,
+    "plan_list": plan_list,
+    "stripe_webhooks": stripe_webhooks,
+    "subscription_read": subscription_read,
     "startup": startup,
     SOAK: soak,
 }

@@ -86,7 +86,16 @@ def running_api(settings: Settings) -> Iterator[Child]:
 def environment(settings: Settings, port: int) -> dict[str, str]:
     """Return the variables that say all that these settings say of stores and places."""
     password = settings.clickhouse.password
+    stripe = settings.stripe
+    secrets = {
+        "METERSTREAM_VALKEY__URL": settings.valkey.url,
+        "METERSTREAM_STRIPE__API_KEY": stripe.api_key,
+        "METERSTREAM_IDENTITY__JWT_SECRET": settings.identity.jwt_secret,
+    }
     return {
+        **{name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None},
+        **({} if stripe.api_base is None else {"METERSTREAM_STRIPE__API_BASE": stripe.api_base}),
+        "METERSTREAM_STRIPE__WEBHOOK_SECRETS": ",".join(one.get_secret_value() for one in stripe.webhook_secrets),
         "METERSTREAM_STATE_DIR": str(settings.state_dir),
         "METERSTREAM_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
         "METERSTREAM_KAFKA__SECURITY_PROTOCOL": settings.kafka.security_protocol,
