@@ -28,6 +28,7 @@ from sinks.postgres.payment_methods import (
     find_payment_method,
     list_payment_methods,
 )
+from sinks.stripe.client import StripeGateway
 
 router = APIRouter(prefix=f"{PREFIX}/payment-methods", tags=["payment-methods"], route_class=ExactRoute)
 
@@ -131,8 +132,7 @@ async def add(request: Request, body: AddPaymentMethod, actor: Writer, stores: O
     key = stripe_key(request, actor, "payment_method.attach")
     attached = await stripe.payment_methods.attach(key, body.payment_method, stripe_customer)
     if body.default:
-        key = stripe_key(request, actor, "payment_method.default")
-        await stripe.payment_methods.set_default(key, attached["id"], stripe_customer)
+        await _charge(request, actor, stripe, attached["id"], stripe_customer)
     row = await _followed(stores, actor, attached["id"], customer.organization_id, stripe_customer)
     await _audit(stores, actor, "payment_method.attach", row)
     added = {"setup_intent_id": None, "client_secret": None, "payment_method": _as_json(row)}
@@ -154,9 +154,7 @@ async def make_default(
     """Charge this one for invoices from now on."""
     before = await _attached(stores, actor, id)
     stripe_customer = str(before.stripe_customer_id)
-    await stores.selling.stripe.payment_methods.set_default(
-        stripe_key(request, actor, "payment_method.default"), before.stripe_payment_method_id, stripe_customer
-    )
+    await _charge(request, actor, stores.selling.stripe, before.stripe_payment_method_id, stripe_customer)
     row = await _followed(stores, actor, before.stripe_payment_method_id, before.organization_id, stripe_customer)
     await _audit(stores, actor, "payment_method.default", row)
     return json_answer(_as_json(row))
@@ -183,6 +181,21 @@ async def detach(
     )
     await _audit(stores, actor, "payment_method.detach", row)
     return json_answer(_as_json(row))
+
+
+async def _charge(request: Request, actor: Actor, stripe: StripeGateway, method: str, customer: str) -> None:
+    """Charge a method for every invoice from now on.
+
+    A subscription may have a default of its own, which goes before its customer's; one that was bought on Stripe's page
+    has: the card that paid there (docs.stripe.com/api/subscriptions/object, `default_payment_method`).
+    """
+    key = stripe_key(request, actor, "payment_method.default")
+    await stripe.payment_methods.set_default(key, method, customer)
+    async for subscription in stripe.subscriptions.each(customer=customer):
+        if subscription["default_payment_method"] not in (None, method):
+            await stripe.subscriptions.update(
+                f"{key}:{subscription['id']}", subscription["id"], default_payment_method=method
+            )
 
 
 async def _visible(stores: Stores, actor: Actor, method_id: UUID) -> PaymentMethodRow:

@@ -36,6 +36,10 @@ class Comparison:
         shown = int(found) if found == int(found) else found
         self.checks.append(Check(where, what, f"{expected:,}", f"{shown:,}", expected == found))
 
+    def text(self, where: str, what: str, expected: str, found: str) -> None:
+        """Compare two texts."""
+        self.checks.append(Check(where, what, expected, found, expected == found))
+
     def table(self, where: str, what: str, expected: Mapping[Any, Any], found: Mapping[Any, Any]) -> None:
         """Compare two tables, cell by cell: no cell may be missing, differ, or be too many."""
         places = sorted({*expected, *found}, key=str)

@@ -21,6 +21,7 @@ from devstack.demo.invoice import check_invoice
 from devstack.demo.meters import METERS
 from devstack.demo.plan import Plan, make_plan
 from devstack.demo.recount import Recount
+from devstack.demo.selling import Sold, sell
 from devstack.demo.sending import Sender, Told
 from devstack.demo.sendings import Tally
 from devstack.demo.trace import shifted_trace
@@ -61,6 +62,8 @@ class DemoReport:
     tokens: dict[str, int | str]
     invoice_cents: int | None
     """None without the Stripe simulator."""
+    sold: Sold | None
+    """None without the Stripe simulator."""
     seconds: float
 
     def as_json(self) -> dict[str, Any]:
@@ -79,6 +82,8 @@ class DemoReport:
             "counted_clickhouse": self.stored,
             **self.tokens,
             "invoice_cents": self.invoice_cents,
+            "subscriptions_match_stripe": self.sold and self.sold.subscriptions_match,
+            "invoices_match_stripe": self.sold and self.sold.invoices_match,
             "checks": len(self.comparison.checks),
             "organization": self.organization,
             "equal": self.comparison.equal,
@@ -149,6 +154,7 @@ class _Demo:
         comparison.number("ClickHouse", "of them distinct", plan.tally.counted, stored[1])
         await checks.check_queries(comparison, recount, query_api(self.api, now))
         invoice_cents = await self._bill(comparison, hours)
+        sold = await self._sell(comparison)
         return DemoReport(
             organization=self.organization.slug,
             planned=plan.tally,
@@ -158,6 +164,7 @@ class _Demo:
             comparison=comparison,
             tokens=_tokens(hours, recount),
             invoice_cents=invoice_cents,
+            sold=sold,
             seconds=time.monotonic() - began,
         )
 
@@ -173,6 +180,13 @@ class _Demo:
         customer, usage = used.most_common(1)[0]
         self.say(f"The Stripe simulator bills {usage:,} output tokens of {customer} over a month of simulated time")
         return await check_invoice(comparison, self.settings.stripe, owner=self.organization.slug, usage=usage)
+
+    async def _sell(self, comparison: Comparison) -> Sold | None:
+        """Sell a subscription over the API, and let Stripe's events bring it back."""
+        if not self.simulated_stripe:
+            return None
+        self.say("A customer signs up, pays, upgrades, fails to pay, recovers and leaves; Stripe's events come back")
+        return await sell(comparison, self.api, self.settings.stripe, self.say)
 
     async def _ledger(self) -> Ledger:
         whole_log = self.settings.kafka.retention_ms < 0

@@ -28,6 +28,14 @@ class SimulatedTime:
         self.id = clock
         self._api = api
 
+    async def adopt(self, customer: str) -> None:
+        """Let a customer who has bought nothing yet live in this time. Raises: Unavailable."""
+        try:
+            answer = await self._api.post("/_simulator/clock", json={"customer": customer, "clock": self.id})
+            answer.raise_for_status()
+        except httpx.HTTPError as exc:
+            raise Unavailable(f"The Stripe simulator did not do as asked: {exc}") from exc
+
     async def advance(self, to: datetime) -> None:
         """Go on, and return when everything that is due by then is done. Raises: Unavailable."""
         await _ask(self._api, "POST", f"{_CLOCKS}/{self.id}/advance", frozen_time=int(to.timestamp()))

@@ -17,6 +17,8 @@ GET    /_simulator/objects           how many of each kind there are
 GET    /_simulator/objects/{kind}    all objects of a kind, newest first, as Stripe would send them
 POST   /_simulator/advance           JSON {"seconds": 86400}: put the wall clock of the simulation forward; all that
                                      falls due happens
+POST   /_simulator/clock             JSON {"customer": "cus_…", "clock": "clock_…"}: let a customer who has
+                                     bought nothing yet live on a test clock, which Stripe asks for when one is created
 POST   /_simulator/webhooks/retry    try every waiting delivery again now
 POST   /_simulator/reset             empty the world and the list of calls, and let nothing go wrong
 """
@@ -33,6 +35,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from devstack.stripe_simulator.api import Api
+from devstack.stripe_simulator.failures import StripeFailure
 from devstack.stripe_simulator.faults import FaultPlan, Faults
 from devstack.stripe_simulator.world import World, public
 
@@ -46,6 +49,15 @@ class Advance(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     seconds: int = Field(ge=0, le=315_576_000)
+
+
+class PutOnClock(BaseModel):
+    """Whom, and on which test clock."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    customer: str
+    clock: str
 
 
 class Control:
@@ -74,6 +86,7 @@ class Control:
             ("GET", "objects", self._counts),
             ("GET", "objects/{kind}", self._objects),
             ("POST", "advance", self._go_on),
+            ("POST", "clock", self._put_on_clock),
             ("POST", "webhooks/retry", self._retry),
             ("POST", "reset", self._reset),
         ]
@@ -89,6 +102,8 @@ class Control:
                 return await endpoint(request)
             except ValidationError as exc:
                 return JSONResponse({"error": exc.errors(include_url=False, include_context=False)}, 400)
+            except StripeFailure as exc:
+                return JSONResponse({"error": exc.message}, exc.status)
 
         return guarded
 
@@ -125,6 +140,18 @@ class Control:
         with self._world.call():
             self._world.keep_clock()
         return JSONResponse({"now": self._world.now()})
+
+    async def _put_on_clock(self, request: Request) -> Response:
+        asked = PutOnClock.model_validate_json(await request.body())
+        customer = self._world.get("customer", asked.customer)
+        clock = self._world.get("test_helpers.test_clock", asked.clock)
+        if self._world.find("subscription", customer=asked.customer) or self._world.find(
+            "checkout.session", customer=asked.customer
+        ):
+            return JSONResponse({"error": f"{asked.customer} has bought something already."}, 400)
+        with self._world.call():
+            self._world.update(customer, {"test_clock": clock["id"]})
+        return JSONResponse({"customer": asked.customer, "clock": clock["id"]})
 
     async def _retry(self, request: Request) -> Response:
         now = self._world.clock.now()

@@ -109,6 +109,10 @@ class ApiClient:
         """Return the answer to a POST of JSON. Raises: as `send_events`."""
         return await self._request("POST", path, json.dumps(body).encode(), content_type="application/json")
 
+    async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Return the answer to a PATCH of JSON. Raises: as `send_events`."""
+        return await self._request("PATCH", path, json.dumps(body).encode(), content_type="application/json")
+
     async def _send_halves(self, bodies: Sequence[bytes]) -> IngestAnswer:
         middle = len(bodies) // 2
         first, second = await self.send_events(bodies[:middle]), await self.send_events(bodies[middle:])

@@ -40,5 +40,6 @@ def test_demo_counts_the_trace_exactly(tmp_path: Path) -> None:
     assert report["rejected"] > 30
     # The base fee of the coming month, and usage beyond the least that a month costs.
     assert report["invoice_cents"] > 4_900 + 500
+    assert report["subscriptions_match_stripe"] is report["invoices_match_stripe"] is True
     assert report["dead_letters"] > report["conflicts"]
     assert not (tmp_path / "none").exists()

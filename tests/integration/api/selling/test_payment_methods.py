@@ -33,6 +33,22 @@ def test_cards_are_attached_made_the_default_and_detached(shop: Shop) -> None:
     assert [card["id"] for card in shop.client.get(METHODS).json()["data"]] == [visa["id"]]
 
 
+def test_the_new_default_also_pays_for_what_another_card_bought_on_stripes_page(shop: Shop) -> None:
+    shop.sell(trial_days=0)
+    customer = shop.customer()
+    checkout = shop.checkout(customer_id=customer["id"]).json()
+    shop.pay(checkout["url"])
+    (bought,) = [
+        each for each in shop.stripe.objects("subscription") if each["customer"] == customer["stripe_customer_id"]
+    ]
+    assert bought["default_payment_method"] is not None
+    body = {"customer_id": customer["id"], "payment_method": "pm_card_mastercard", "default": True}
+    assert shop.client.post(METHODS, json=body).status_code == 201
+    (now,) = [each for each in shop.stripe.objects("subscription") if each["id"] == bought["id"]]
+    (card,) = [each for each in shop.stripe.objects("payment_method") if each["id"] == now["default_payment_method"]]
+    assert card["card"]["brand"] == "mastercard"
+
+
 def test_without_a_card_stripes_form_is_begun(shop: Shop) -> None:
     begun = shop.client.post(METHODS, json={"customer_id": shop.customer()["id"]}).json()
     assert begun["payment_method"] is None
