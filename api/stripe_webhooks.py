@@ -28,7 +28,12 @@ _EVENT: Final = {
     "requestBody": {
         "required": True,
         "description": "An event of Stripe's, snapshot or thin, byte for byte as it was signed; at most 1 MB.",
-        "content": {"application/json": {"schema": {"type": "object"}}},
+        "content": {
+            "application/json": {
+                "schema": {"type": "object"},
+                "example": {"id": "evt_1NG8Du2eZvKYlo2CUI79vXWy", "object": "event", "type": "invoice.paid"},
+            }
+        },
     },
     "parameters": [
         {

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.engines import TestStack
@@ -62,10 +63,23 @@ def lines_of_readme() -> tuple[str, str]:
     return before.replace("$PWD/.venv/bin", str(BIN)), mark + after
 
 
+def lines_that_sell() -> tuple[str, str]:
+    """Return the README's lines until the customer is sent to checkout, and those after they have paid."""
+    (script,) = (block for block in re.findall(r"^```sh\n(.*?)^```$", README, re.M | re.S) if "tokens create" in block)
+    before, mark, after = script.partition("# What Stripe's events")
+    assert mark, "the README no longer says where the customer pays"
+    return before, mark + after
+
+
+def url_of_api(shell: Shell) -> str:
+    """Return where the stack's API is."""
+    parts = json.loads(shell.run("meterstream status --json")[-1])["parts"]
+    return str(next(part["url"] for part in parts if part["name"] == "api"))
+
+
 @pytest.mark.e2e
 def test_lines_of_the_readme_work(shell: Shell) -> None:
-    parts = json.loads(shell.run("meterstream status --json")[-1])["parts"]
-    url = next(part["url"] for part in parts if part["name"] == "api")
+    url = url_of_api(shell)
     send, look = lines_of_readme()
     assert "http://127.0.0.1:8000" in send
 
@@ -82,3 +96,25 @@ def test_lines_of_the_readme_work(shell: Shell) -> None:
     assert "window_start" in seen, "no CSV"
     assert '"code":"METER_VALUE_INVALID"' in seen
     assert "The books agree." in seen
+
+
+@pytest.mark.e2e
+def test_the_first_plan_is_sold_by_the_readme(shell: Shell) -> None:
+    key = shell.run("meterstream keys create seller --organization acme --create-organization --scope admin")[-1]
+    given = f"API={url_of_api(shell)} KEY={key}\n"
+    sell, look = lines_that_sell()
+    sell = sell.replace("\ncurl", "\necho; curl") + "\necho; echo $TOKEN"
+    plan, checkout, token = filter(None, shell.run(given + sell))
+    assert json.loads(plan)["state"] == "active"
+    httpx.post(json.loads(checkout)["url"], data={"test_card": "4242424242424242"}, trust_env=False)
+
+    given += f"TOKEN={token}\n"
+    ask = f'{given}curl -s $API/api/v1/subscriptions -H "Authorization: Bearer $TOKEN"'
+    waited_until = time.monotonic() + VISIBLE_S
+    while '"status":"active"' not in shell.run(ask)[-1] and time.monotonic() < waited_until:
+        time.sleep(0.2)
+    seen = "\n".join(shell.run(given + look.replace("\ncurl", "\necho; curl")))
+    assert '"status":"active"' in seen
+    assert '"total_minor":2900' in seen
+    assert '"cancel_at_period_end":true' in seen
+    assert '"kind":"cancel_scheduled"' in seen
