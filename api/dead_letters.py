@@ -15,7 +15,7 @@ from api.answers import json_answer
 from api.authentication import Actor, OpenStores, allowed
 from api.documentation import PREFIX, errors
 from api.paging import Cursor, Limit, Page, decode_cursor, page
-from api.redriving import redrive
+from api.redriving import record_decision, redrive
 from api.stores import Stores
 from runtime.errors import InvalidInput, NotFoundError
 from sinks.postgres.dead_letters import (
@@ -214,9 +214,10 @@ async def discard(
     reason = _decode(await request.body(), _Discard).reason
     if not 1 <= len(reason) <= _MAX_REASON or "\x00" in reason:
         raise InvalidInput(f"reason must have 1 to {_MAX_REASON} characters, none of them NUL", field="reason")
-    await _find(stores, key, actor)
+    before, _ = await _find(stores, key, actor)
     async with stores.postgres.acting(actor.access) as connection:
         await discard_dead_letter(connection, key, reason=reason, decided_by=actor.name)
+        await record_decision(connection, actor, before, "discard", reason=reason)
     row, _ = await _find(stores, key, actor)
     return json_answer(_as_json(row))
 

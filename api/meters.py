@@ -6,6 +6,7 @@ import uuid
 from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Path, Query
+from psycopg import AsyncConnection
 from starlette.responses import Response
 
 from api.answers import ExactRoute, json_answer
@@ -17,7 +18,8 @@ from api.paging import Cursor, Limit, Page, decode_cursor, page
 from metering.meters import Meter, build_meter
 from runtime.errors import BusinessLogicError, InvalidInput
 from sinks.clickhouse.recent_events import recent_events
-from sinks.postgres.meters import archive_meter, create_meter, find_meter, list_meters, rename_meter
+from sinks.postgres.audit import record
+from sinks.postgres.meters import MeterRow, archive_meter, create_meter, find_meter, list_meters, rename_meter
 
 router = APIRouter(prefix=f"{PREFIX}/meters", tags=["meters"], route_class=ExactRoute)
 
@@ -68,6 +70,7 @@ async def create(
             description=body.description,
             shape=stores.shape,
         )
+        await _record(connection, actor, "create", after=row)
     return json_answer(meter_as_json(row), status=201)
 
 
@@ -107,13 +110,16 @@ async def rename(
     """Change name or description. The rest is fixed: to count otherwise, create a meter with another slug."""
     _require_names_only(body)
     async with stores.postgres.acting(actor.access) as connection:
+        organization_id = actor.tenant.organization_id
+        before = await find_meter(connection, organization_id=organization_id, slug=slug)
         row = await rename_meter(
             connection,
-            organization_id=actor.tenant.organization_id,
+            organization_id=organization_id,
             slug=slug,
             name=body.name,
             description=body.description,
         )
+        await _record(connection, actor, "rename", before=before, after=row)
     return json_answer(meter_as_json(row))
 
 
@@ -121,10 +127,28 @@ async def rename(
 async def archive(slug: Slug, actor: Annotated[Actor, allowed("meters:write")], stores: OpenStores) -> Response:
     """Archive a meter: it reads nothing that arrives from now on; its numbers stay. A second time changes nothing."""
     async with stores.postgres.acting(actor.access) as connection:
-        row = await archive_meter(
-            connection, organization_id=actor.tenant.organization_id, slug=slug, shape=stores.shape
-        )
+        organization_id = actor.tenant.organization_id
+        before = await find_meter(connection, organization_id=organization_id, slug=slug)
+        row = await archive_meter(connection, organization_id=organization_id, slug=slug, shape=stores.shape)
+        await _record(connection, actor, "archive", before=before, after=row)
     return json_answer(meter_as_json(row))
+
+
+async def _record(
+    connection: AsyncConnection, actor: Actor, verb: str, *, before: MeterRow | None = None, after: MeterRow
+) -> None:
+    """Leave an audit row of what has changed."""
+    if before == after:
+        return
+    await record(
+        connection,
+        organization_id=actor.tenant.organization_id,
+        author=actor.author,
+        action=f"meter.{verb}",
+        target=("meter", after.slug),
+        before=None if before is None else meter_as_json(before),
+        after=meter_as_json(after),
+    )
 
 
 def _build(body: CreateMeter, organization_id: str) -> Meter:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from psycopg import AsyncConnection
+
 from api.actor import Actor
 from api.stores import Stores
 from metering.http_events import HttpEvent, check_for_http
@@ -10,6 +12,7 @@ from metering.records import ORGANIZATION_HEADER
 from metering.rejections import Code
 from runtime.errors import BusinessLogicError, InsufficientPermissions, InvalidInput
 from sinks.kafka.producer import OutgoingRecord
+from sinks.postgres.audit import record
 from sinks.postgres.dead_letters import RECORD_LEVEL, DeadLetterRow, intend_redrive, settle_redrive
 from sinks.postgres.organizations import find_organization
 
@@ -43,16 +46,34 @@ async def redrive(
     checked = _check(stores, row, _body(row, raw, event), slug)
     async with stores.postgres.acting(actor.access) as connection:
         await intend_redrive(connection, row.id, raw=checked.body, decided_by=actor.name)
+        await record_decision(connection, actor, row, "redrive")
     subject = checked.event.subject
-    record = OutgoingRecord(
+    outgoing = OutgoingRecord(
         home_partition(subject, stores.shape.partitions),
         subject.encode(),
         checked.body,
         [(ORGANIZATION_HEADER, slug.encode())],
     )
-    await stores.producer.send_all([record])
+    await stores.producer.send_all([outgoing])
     async with stores.postgres.acting(actor.access) as connection:
         await settle_redrive(connection, row.id)
+
+
+async def record_decision(
+    connection: AsyncConnection, actor: Actor, row: DeadLetterRow, verb: str, *, reason: str | None = None
+) -> None:
+    """Leave an audit row of a tenant's decision; an operator's stands at the dead letter alone."""
+    if actor.organization_id is None:
+        return
+    await record(
+        connection,
+        organization_id=actor.organization_id,
+        author=actor.author,
+        action=f"dead_letter.{verb}",
+        target=("dead_letter", str(row.id)),
+        before={"state": row.state},
+        after={"reason": reason} if reason else None,
+    )
 
 
 async def _owner(stores: Stores, actor: Actor, row: DeadLetterRow, named: str | None) -> str:

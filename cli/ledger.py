@@ -18,7 +18,7 @@ from runtime.settings import Settings
 from sinks.clickhouse.client import connect as connect_clickhouse
 from sinks.clickhouse.ledger import compare
 from sinks.kafka.topics import topic_name
-from sinks.postgres.access import open_postgres
+from sinks.postgres.access import WORKER_ROLE, open_postgres
 from sinks.postgres.ledger import Ledger, read_ledger, read_recent_loads
 
 _ALL_LOADS = 1_000_000_000
@@ -50,7 +50,7 @@ def ledger(
 async def read_books(settings: Settings) -> tuple[Ledger, list[str]]:
     """Return the ledger and every difference, in words."""
     topic = topic_name(settings.kafka, USAGE_EVENTS)
-    async with open_postgres(settings.postgres, service="cli") as connection:
+    async with open_postgres(settings.postgres, service="cli", role=WORKER_ROLE) as connection:
         books = await read_ledger(connection, topic, whole_log=settings.kafka.retention_ms < 0)
         loads = await read_recent_loads(connection, topic, limit=_ALL_LOADS)
     with closing(connect_clickhouse(settings.clickhouse, service="cli")) as client:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from tests.engines import TestStack
 from tests.integration.api.service import Service, running_service
@@ -27,7 +28,9 @@ def service(stack: TestStack) -> Iterator[Service]:
         )
         # No worker runs here: what the first test sent would be a stall while the last one asks.
         api = settings.api.model_copy(update={"stalled_after_s": 3600.0})
-        with running_service(settings.model_copy(update={"api": api})) as running:
+        # Without a key of Stripe nothing is sold here; a webhook is refused for its signature.
+        stripe = settings.stripe.model_copy(update={"webhook_secrets": (SecretStr("whsec_of_these_tests"),)})
+        with running_service(settings.model_copy(update={"api": api, "stripe": stripe})) as running:
             yield running
 
 

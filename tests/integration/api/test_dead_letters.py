@@ -156,6 +156,12 @@ def test_discarding_needs_a_reason_and_is_final(service: Service, acme: httpx.Cl
     assert {acme.post(path, json=body).status_code for body in bad} == {400}
     answer = acme.post(path, json={"reason": "A test."}).json()
     assert (answer["state"], answer["reason"]) == ("discarded", "A test.")
+    (row,) = acme.get("/api/v1/audit-log", params={"target": letter}).json()["data"]
+    assert (row["action"], row["before"], row["after"]) == (
+        "dead_letter.discard",
+        {"state": "open"},
+        {"reason": "A test."},
+    )
     assert answer["decided_by"].startswith("key ms_")
     assert acme.post(path, json={"reason": "Again."}).json() == answer
     assert acme.get("/api/v1/dead-letters", params={"state": "open"}).json()["data"] == []

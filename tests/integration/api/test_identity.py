@@ -245,3 +245,17 @@ def test_expired_and_forged_differ(service: Service, ada: Someone, slug: str) ->
             answer = client.get("/api/v1/organization")
             assert code(answer) == (401, expected)
             assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_meters_leave_their_history(ada: Someone, slug: str) -> None:
+    with ada.client(slug) as client:
+        body = {"slug": "tokens", "event_type": "t", "aggregation": "COUNT"}
+        client.post("/api/v1/meters", json=body).raise_for_status()
+        client.patch("/api/v1/meters/tokens", json={"name": "Tokens"}).raise_for_status()
+        for _ in range(2):  # a second time changes nothing
+            client.delete("/api/v1/meters/tokens").raise_for_status()
+        assert actions(client, target="tokens") == ["meter.archive", "meter.rename", "meter.create"]
+        archived, renamed, created = client.get("/api/v1/audit-log", params={"target": "tokens"}).json()["data"]
+        assert (renamed["before"]["name"], renamed["after"]["name"]) == ("tokens", "Tokens")
+        assert (created["before"], created["after"]["aggregation"]) == (None, "COUNT")
+        assert (archived["before"]["archived_at"], archived["after"]["archived_at"] is None) == (None, False)
