@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from psycopg import AsyncConnection
+from psycopg import AsyncClientCursor, AsyncConnection
 
 from runtime.settings import PostgresSettings
 from sinks.postgres.pool import make_pool, translated_errors
@@ -57,18 +57,19 @@ class PostgresAccess:
 
         `snapshot`: read only, and all statements see one moment. Raises: Unavailable when there is none in time.
         """
-        async with self.connection() as connection, connection.transaction():
-            if snapshot:
-                await connection.execute(_SQL["snapshot"])
-            await connection.execute(
-                _SQL["say_who_asks"],
+        async with self.connection() as connection:
+            # In one message: each one more would cost every request a round trip.
+            await AsyncClientCursor(connection).execute(
+                _SQL["begin_snapshot" if snapshot else "begin"],
                 {
                     "organization_id": access.organization_id or "",
                     "user_id": access.user_id or "",
                     "operator": "on" if access.operator else "",
                 },
             )
+            # The pool rolls back what is left open by an error.
             yield connection
+            await connection.commit()
 
     async def ping(self) -> None:
         """Ask for nothing. Raises: Unavailable."""

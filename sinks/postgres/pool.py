@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from select import POLLIN, poll
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -95,6 +96,14 @@ def make_pool(settings: PostgresSettings, *, service: str, role: str | None = No
         min_size=settings.pool_min,
         max_size=settings.pool_max,
         timeout=settings.connect_timeout_s,
-        check=AsyncConnectionPool.check_connection,
+        check=_check_connection,
         open=False,
     )
+
+
+async def _check_connection(connection: psycopg.AsyncConnection) -> None:
+    """Refuse a connection whose server has gone. One that works has nothing to say: seen without a round trip."""
+    idle = poll()
+    idle.register(connection.fileno(), POLLIN)
+    if idle.poll(0):
+        await AsyncConnectionPool.check_connection(connection)

@@ -1,8 +1,11 @@
--- name: say_who_asks
+-- name: begin
 -- Until the transaction ends: the next one on this connection begins as nobody.
+begin;
 select set_config('app.organization_id', %(organization_id)s, true), set_config('app.user_id', %(user_id)s, true),
     set_config('app.operator', %(operator)s, true)
 
--- name: snapshot
--- Before anything else in its transaction.
-set transaction isolation level repeatable read, read only
+-- name: begin_snapshot
+-- The same, reading only, and all statements see one moment.
+begin isolation level repeatable read read only;
+select set_config('app.organization_id', %(organization_id)s, true), set_config('app.user_id', %(user_id)s, true),
+    set_config('app.operator', %(operator)s, true)
