@@ -51,6 +51,8 @@ create table customers (
     deleted_at timestamptz
 );
 create unique index customers_by_user on customers (user_id, organization_id) where deleted_at is null;
+-- Serves: row-level security, which asks for deleted ones, too, with every statement of an end user.
+create index customers_of_user on customers (user_id) where user_id is not null;
 create index customers_by_organization on customers (organization_id, created_at desc, id);
 create index customers_by_subject on customers using gin (subjects);
 
@@ -70,6 +72,7 @@ create table payment_methods (
     detached_at timestamptz
 );
 create index payment_methods_by_customer on payment_methods (customer_id, created_at desc);
+create index payment_methods_by_organization on payment_methods (organization_id, created_at desc, id);
 
 create table subscriptions (
     id uuid primary key default gen_random_uuid(),
