@@ -48,7 +48,5 @@ def item_changes(held: Sequence[HeldItem], wanted: Sequence[WantedItem]) -> list
         if lenders := free[want.quantity is not None]:
             params["id"] = lenders.pop(0).id
         changes.append(params)
-    gone: list[ItemChange] = [
-        {"id": item.id, "deleted": True} for item in (*free[True], *free[False])
-    ]
+    gone: list[ItemChange] = [{"id": item.id, "deleted": True} for item in (*free[True], *free[False])]
     return changes + gone
