@@ -134,7 +134,8 @@ def test_a_trial_is_extended_and_ended(shop: Shop) -> None:
     ended = act(shop, made, "trial", {"ends_at": "now"})
     assert (ended["status"], ended["mrr_minor"]) == ("active", 2000)
     invoices = shop.client.get("/api/v1/invoices", params={"subscription_id": made["id"]}).json()["data"]
-    assert (invoices[0]["status"], invoices[0]["total_minor"]) == ("paid", 2000)
+    # They may be of one second, which gives them no order; those of the trial ask for nothing.
+    assert [(each["status"], each["total_minor"]) for each in invoices if each["total_minor"]] == [("paid", 2000)]
     assert error_of(ask(shop, made, "trial", ends_at="now")) == (422, "INVALID_STATE_TRANSITION")
 
 

@@ -9,11 +9,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from metering.topics import USAGE_EVENTS
 from runtime.errors import RateLimited, Unavailable
 from runtime.settings import KafkaSettings
 from sinks.kafka.connection import client_options
 from sinks.kafka.producer import EventProducer, OutgoingRecord
-from sinks.kafka.topics import admin_client, create_topics
+from sinks.kafka.topics import admin_client, create_topics, topic_name
 
 HEADERS = [("organization", b"acme")]
 
@@ -25,8 +26,8 @@ def kafka(kafka_bootstrap: str, topic_prefix: str) -> KafkaSettings:
 
 @pytest.fixture
 async def topic(kafka: KafkaSettings) -> str:
-    (name,) = await create_topics(kafka)
-    return name
+    await create_topics(kafka)
+    return topic_name(kafka, USAGE_EVENTS)
 
 
 @pytest.fixture
