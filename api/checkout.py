@@ -18,12 +18,13 @@ from api.checkout_models import CheckoutBody, StartCheckout, checkout_as_json
 from api.discounting import usable_code
 from api.documentation import PREFIX, errors
 from api.offers import wanted_items
+from api.one_subscription import begun_alone, follow_checkout
 from api.purchases import Purchase, read_purchase
 from api.stores import Stores
 from api.stripe_keys import new_id, stripe_key
 from billing.offers import cycle_name
 from billing.stripe_objects import CHECKOUT_KEY
-from runtime.errors import BusinessLogicError, ConflictError, InvalidInput, RateLimited, Unavailable
+from runtime.errors import BusinessLogicError, RateLimited, Unavailable
 from sinks.postgres.access import Access
 from sinks.postgres.audit import record
 from sinks.postgres.checkouts import (
@@ -31,10 +32,7 @@ from sinks.postgres.checkouts import (
     NewCheckout,
     create_checkout,
     find_checkout,
-    open_sessions,
-    subscription_of_product,
 )
-from sinks.postgres.customers import CustomerRow
 from sinks.postgres.discount_codes import DiscountCodeRow
 
 router = APIRouter(prefix=f"{PREFIX}/checkout", tags=["checkout"], route_class=ExactRoute)
@@ -56,8 +54,9 @@ async def start(
     """Open a page of Stripe on which the customer subscribes to a plan; send them to `url`.
 
     Who has a subscription of the same product already gets 409 ALREADY_SUBSCRIBED; `details` say how to change it. A
-    page that the customer left open for the same product is closed, so that nobody pays twice. While Stripe is out of
-    reach the answer is 503, and the same request again finishes it.
+    page that the customer left open for the same product is closed, so that nobody pays twice; while another request of
+    theirs opens one, or subscribes them, the answer is 409 CUSTOMER_BUSY. While Stripe is out of reach it is 503, and
+    the same request again finishes it.
     """
     purchase = await read_purchase(request, stores, actor, body)
     organization_id = purchase.row.organization_id
@@ -75,42 +74,47 @@ async def start(
         currency=purchase.currency,
     )
     checkout_id = new_id(request, actor, "checkout")
-    await _require_unsubscribed(stores, actor, customer, purchase, checkout_id=checkout_id)
-    session = await stores.selling.stripe.checkout.create(
-        stripe_key(request, actor, "checkout"),
-        **_session_params(
-            body,
-            purchase,
-            customer=await stripe_customer_of(stores, actor, customer),
-            checkout_id=checkout_id,
-            trial_days=trial_days,
-            discount=discount or None,
-        ),
-    )
-    checkout = NewCheckout(
-        id=checkout_id,
-        organization_id=organization_id,
-        customer_id=customer.id,
-        plan_id=purchase.row.id,
-        billing_cycle=cycle_name(purchase.cycle),
-        currency=purchase.currency,
-        quantity=body.quantity,
-        discount_code_id=discount.id if discount else None,
-        stripe_session_id=session["id"],
-        url=session["url"],
-        expires_at=datetime.fromtimestamp(session["expires_at"], UTC),
-    )
-    async with stores.postgres.acting(Access(organization_id=organization_id)) as connection:
+    async with begun_alone(stores, actor, customer, purchase, checkout_id=checkout_id):
+        session = await stores.selling.stripe.checkout.create(
+            stripe_key(request, actor, "checkout"),
+            **_session_params(
+                body,
+                purchase,
+                customer=await stripe_customer_of(stores, actor, customer),
+                checkout_id=checkout_id,
+                trial_days=trial_days,
+                discount=discount or None,
+            ),
+        )
+        checkout = NewCheckout(
+            id=checkout_id,
+            organization_id=organization_id,
+            customer_id=customer.id,
+            plan_id=purchase.row.id,
+            billing_cycle=cycle_name(purchase.cycle),
+            currency=purchase.currency,
+            quantity=body.quantity,
+            discount_code_id=discount.id if discount else None,
+            stripe_session_id=session["id"],
+            url=session["url"],
+            expires_at=datetime.fromtimestamp(session["expires_at"], UTC),
+        )
+        row = await _keep(stores, actor, checkout)
+    return json_answer(checkout_as_json(row), status=201)
+
+
+async def _keep(stores: Stores, actor: Actor, checkout: NewCheckout) -> CheckoutRow:
+    async with stores.postgres.acting(Access(organization_id=checkout.organization_id)) as connection:
         row = await create_checkout(connection, checkout)
         await record(
             connection,
-            organization_id=organization_id,
+            organization_id=checkout.organization_id,
             author=actor.author,
             action="checkout.start",
             target=("checkout", row.id),
             after={**checkout_as_json(row), "url": None},
         )
-    return json_answer(checkout_as_json(row), status=201)
+    return row
 
 
 @router.get("/{id}", summary="Show a checkout", response_model=CheckoutBody, responses=errors(400, 404))
@@ -124,7 +128,7 @@ async def show(
     if row.status == "open" and row.stripe_session_id is not None and stores.mirror is not None:
         # Reading works without Stripe: then the answer is what Postgres knows.
         with suppress(Unavailable, RateLimited):
-            await _follow(stores, actor, row.stripe_session_id, organization_id=row.organization_id)
+            await follow_checkout(stores, actor, row.stripe_session_id, organization_id=row.organization_id)
             row = await _visible(stores, actor, row.id)
     return json_answer(checkout_as_json(row))
 
@@ -132,43 +136,6 @@ async def show(
 async def _visible(stores: Stores, actor: Actor, checkout_id: str) -> CheckoutRow:
     async with stores.postgres.acting(actor.access) as connection:
         return await find_checkout(connection, checkout_id)
-
-
-async def _follow(stores: Stores, actor: Actor, session: str, *, organization_id: str) -> None:
-    access = Access(organization_id=organization_id)
-    await stores.selling.mirror.look("checkout_session", session, actor=actor.name, reason="checkout", access=access)
-
-
-async def _require_unsubscribed(
-    stores: Stores, actor: Actor, customer: CustomerRow, purchase: Purchase, *, checkout_id: str
-) -> None:
-    """Refuse a second subscription of the same product; pages on which one could still be bought are closed.
-
-    Raises: ConflictError ALREADY_SUBSCRIBED.
-    """
-    product, organization_id = str(purchase.row.stripe_product_id), customer.organization_id
-    access = Access(organization_id=organization_id)
-    async with stores.postgres.acting(access) as connection:
-        sessions = await open_sessions(
-            connection, customer_id=customer.id, stripe_product_id=product, except_id=checkout_id
-        )
-    for session in sessions:
-        # Refused where it was completed meanwhile: then there is a subscription now.
-        with suppress(InvalidInput, ConflictError):
-            await stores.selling.stripe.checkout.expire(f"checkout.close:{session}", session)
-        await _follow(stores, actor, session, organization_id=organization_id)
-    async with stores.postgres.acting(access) as connection:
-        held = await subscription_of_product(connection, customer_id=customer.id, stripe_product_id=product)
-    if held is not None:
-        change = f"/api/v1/subscriptions/{held.id}"
-        raise ConflictError(
-            f"The customer has a subscription to {held.plan} already: change it with PATCH {change}.",
-            code="ALREADY_SUBSCRIBED",
-            subscription_id=held.id,
-            status=held.status,
-            plan=held.plan,
-            change={"method": "PATCH", "path": change, "body": {"plan": purchase.row.slug}},
-        )
 
 
 def _trial_days(purchase: Purchase, wanted: int | None) -> int:

@@ -41,6 +41,11 @@ class Purchase:
     cycle: Cycle
     currency: str
 
+    @property
+    def product(self) -> str:
+        """Return Stripe's product of the plan, of which a customer has one subscription."""
+        return str(self.row.stripe_product_id)
+
 
 async def read_purchase(
     request: Request, stores: Stores, actor: Actor, wanted: Wanted, *, currency: str | None = None

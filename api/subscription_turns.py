@@ -32,7 +32,7 @@ from runtime.errors import InsufficientPermissions
 from runtime.logging import get_logger
 from sinks.postgres.access import Access
 from sinks.postgres.audit import record
-from sinks.postgres.leases import subscription_lease
+from sinks.postgres.leases import lease
 from sinks.postgres.subscriptions import SubscriptionRow, find_subscription, plans_of_prices
 
 log = get_logger(__name__)
@@ -128,7 +128,7 @@ async def take_turn(
     mark = asker.mark(f"subscription:{row.id}:{what}")
     if row.request_mark != mark:
         await check(row)
-    async with subscription_lease(stores.postgres, access, row.id, actor.name):
+    async with lease(stores.postgres, access, "subscription", row.id, actor.name, reason=reason):
         before = await _looked_at(stores, access, row)
         turn = Turn(asker, what, before, mark)
         intent = None if turn.repeated else await check(before)

@@ -17,26 +17,31 @@ from api.buyers import named_customer, stripe_customer_of
 from api.discounting import usable_code
 from api.documentation import PREFIX, errors
 from api.offers import wanted_items
+from api.one_subscription import begun_alone
 from api.owners import customers_seen
 from api.paging import Cursor, Limit, Page, decode_cursor, page
 from api.plans import as_uuid, organization_asked_for
 from api.purchases import Purchase, read_purchase
 from api.stripe_refusals import explained_refusals
-from api.subscription_models import CreateSubscription, SubscriptionBody
+from api.subscription_models import (
+    CreateSubscription,
+    SubscriptionBody,
+    scheduled_prices,
+    subscription_as_json,
+)
 from api.subscription_turns import MARK, Asker, SubscriptionId, Writing, require_seller, show_subscription
 from billing.subscriptions import Status
-from runtime.errors import ConflictError, NotFoundError
+from runtime.errors import NotFoundError
 from runtime.logging import get_logger
 from sinks.postgres.access import Access
 from sinks.postgres.audit import record
-from sinks.postgres.checkouts import subscription_of_product
 from sinks.postgres.customers import CustomerRow
 from sinks.postgres.subscriptions import (
     SubscriptionFilters,
-    find_subscription,
     find_subscription_at_stripe,
     had_product,
     list_subscriptions,
+    read_subscription,
 )
 
 log = get_logger(__name__)
@@ -111,10 +116,11 @@ async def show(
     stores: OpenStores,
 ) -> Response:
     """Show a subscription as Stripe told it last."""
+    row = await read_subscription(stores.postgres, actor.access, str(id))
+    if not scheduled_prices(row):
+        return json_answer(subscription_as_json(row))
     async with stores.postgres.acting(actor.access) as connection:
-        row = await find_subscription(connection, str(id))
-        shown = await show_subscription(connection, row)
-    return json_answer(shown)
+        return json_answer(await show_subscription(connection, row))
 
 
 @router.post(
@@ -127,16 +133,18 @@ async def show(
 async def create(body: CreateSubscription, asker: Writing) -> Response:
     """Subscribe a customer, and charge the first period to their default payment method.
 
-    A card that is declined leaves nothing, here and at Stripe. What is on trial is charged when the trial ends.
+    A card that is declined leaves nothing, here and at Stripe. What is on trial is charged when the trial ends. Who has
+    a subscription of the same product already gets 409 ALREADY_SUBSCRIBED, and 409 CUSTOMER_BUSY while another request
+    subscribes them to anything. Checkout pages that they left open for the same product are closed.
     """
     stores, actor = asker.stores, asker.actor
     order = await _order(asker, body)
     mark = asker.mark("subscription:create")
     access = Access(organization_id=order.customer.organization_id)
-    await _require_new(asker, order, access, mark)
-    stripe_id, invoice = await _begin(asker, order, mark)
     mirror = stores.selling.mirror
-    await mirror.look("subscription", stripe_id, actor=actor.name, reason=body.reason, access=access)
+    async with begun_alone(stores, actor, order.customer, order.purchase, mark=mark, reason=body.reason):
+        stripe_id, invoice = await _begin(asker, order, mark)
+        await mirror.look("subscription", stripe_id, actor=actor.name, reason=body.reason, access=access)
     if invoice is not None:
         await mirror.look("invoice", invoice, actor=actor.name, access=access)
     async with stores.postgres.acting(access) as connection:
@@ -184,32 +192,13 @@ async def _trial_days(asker: Asker, customer: CustomerRow, purchase: Purchase, a
     days = purchase.plan.trial_days
     if asker.actor.kind == "user" and days:
         async with asker.stores.postgres.acting(asker.actor.access) as connection:
-            product = purchase.row.stripe_product_id or ""
-            if await had_product(connection, customer_id=customer.id, stripe_product_id=product):
+            if await had_product(connection, customer_id=customer.id, stripe_product_id=purchase.product):
                 days = 0
     if asked is None:
         return days
     if asked > days:
         require_seller(asker.actor, "give a longer trial")
     return asked
-
-
-async def _require_new(asker: Asker, order: _Order, access: Access, mark: str) -> None:
-    """Refuse a second subscription to a product. What an earlier try of this request made is no second one."""
-    async with asker.stores.postgres.acting(access) as connection:
-        found = await subscription_of_product(
-            connection,
-            customer_id=order.customer.id,
-            stripe_product_id=order.purchase.row.stripe_product_id or "",
-        )
-        if found is None or (await find_subscription(connection, found.id)).request_mark == mark:
-            return
-    raise ConflictError(
-        f"The customer is subscribed to {found.plan} already: change that with PATCH /subscriptions/{found.id}.",
-        code="ALREADY_SUBSCRIBED",
-        subscription_id=found.id,
-        status=found.status,
-    )
 
 
 async def _begin(asker: Asker, order: _Order, mark: str) -> tuple[str, str | None]:

@@ -96,7 +96,7 @@ async def subscription_of_product(
 
 
 async def open_sessions(
-    connection: AsyncConnection, *, customer_id: str, stripe_product_id: str, except_id: str
+    connection: AsyncConnection, *, customer_id: str, stripe_product_id: str, except_id: str | None
 ) -> Sequence[str]:
     """Return Stripe's sessions on which a customer could still pay for a product, but for one checkout's."""
     values = {"customer_id": customer_id, "stripe_product_id": stripe_product_id, "id": except_id}

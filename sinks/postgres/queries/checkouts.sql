@@ -33,4 +33,4 @@ select c.stripe_session_id
 from checkouts c
 join pricing_plans p on p.id = c.plan_id
 where c.customer_id = %(customer_id)s and p.stripe_product_id = %(stripe_product_id)s and c.status = 'open'
-    and c.id <> %(id)s and c.expires_at > now() and c.stripe_session_id is not null
+    and c.id is distinct from %(id)s and c.expires_at > now() and c.stripe_session_id is not null

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from sinks.postgres.access import API_ROLE, Access, PostgresAccess
+from sinks.postgres.leases import lease
 from tests.integration.api.selling.shop import Shop, error_of
 from tests.integration.api.selling.subscribers import (
     HANGS_S,
@@ -105,6 +108,56 @@ def test_a_product_is_subscribed_to_once(shop: Shop) -> None:
     assert made["id"] in refused.json()["error"]["message"]
     act(shop, made, "cancel", {"at": "now"})
     assert shop.client.post("/api/v1/subscriptions", json=body).status_code == 201
+
+
+def test_of_two_requests_at_once_one_subscribes(shop: Shop) -> None:
+    """Without an Idempotency-Key, and so with nothing else that tells that they are the same."""
+    shop.sell(**SOLO)
+    customer = customer_with(shop)
+    body = {"customer_id": customer, "plan": "solo", "interval": "month"}
+    shop.stripe.break_things({"kind": "latency", "path": "/v1/subscriptions", "method": "POST", "seconds": 0.2})
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: shop.client.post("/api/v1/subscriptions", json=body), range(4)))
+    (made,) = [answer.json() for answer in answers if answer.status_code == 201]
+    losers = [answer for answer in answers if answer.status_code != 201]
+    # Who comes when the first is answered is told what there is.
+    assert {error_of(answer) for answer in losers} <= {(409, "CUSTOMER_BUSY"), (409, "ALREADY_SUBSCRIBED")}
+    owner = at_stripe(shop, made)["customer"]
+    assert [each["id"] for each in shop.stripe.objects("subscription") if each["customer"] == owner] == [
+        made["stripe_subscription_id"]
+    ]
+    assert len([each for each in shop.stripe.objects("invoice") if each["customer"] == owner]) == 1
+    assert shop.client.get("/api/v1/subscriptions", params={"customer_id": customer}).json()["data"] == [made]
+
+
+async def test_who_is_being_subscribed_is_busy(shop: Shop) -> None:
+    """And the same request again, once that is over, subscribes them under its key."""
+    shop.sell(**SOLO)
+    customer = customer_with(shop)
+    (organization,) = shop.service.sql("select organization_id from customers where id = %s", customer)[0]
+    body, headers = {"customer_id": customer, "plan": "solo", "interval": "month"}, keyed()
+    postgres = PostgresAccess(shop.service.settings.postgres, service="test", role=API_ROLE)
+    await postgres.open()
+    try:
+        async with lease(postgres, Access(organization_id=str(organization)), "customer", customer, "key ms_1…"):
+            refused = shop.client.post("/api/v1/subscriptions", json=body, headers=headers)
+            assert error_of(refused) == error_of(shop.checkout(customer_id=customer, plan="solo", interval="month"))
+            assert error_of(refused) == (409, "CUSTOMER_BUSY")
+            assert refused.headers["Retry-After"] == "1"
+    finally:
+        await postgres.close()
+    assert shop.client.post("/api/v1/subscriptions", json=body, headers=headers).status_code == 201
+
+
+def test_a_checkout_page_is_closed_by_a_subscription_and_counts_where_it_was_paid(shop: Shop) -> None:
+    shop.sell(**SOLO)
+    left, paid = customer_with(shop), customer_with(shop)
+    pages = {each: shop.checkout(customer_id=each, plan="solo", interval="month").json() for each in (left, paid)}
+    shop.pay(pages[paid]["url"])
+    subscribe(shop, "solo", customer=left)
+    assert shop.client.get(f"/api/v1/checkout/{pages[left]['id']}").json()["status"] == "expired"
+    refused = shop.client.post("/api/v1/subscriptions", json={"customer_id": paid, "plan": "solo", "interval": "month"})
+    assert error_of(refused) == (409, "ALREADY_SUBSCRIBED")
 
 
 def test_a_request_that_lost_its_answer_is_repeated_without_a_second_subscription(shop: Shop) -> None:

@@ -47,8 +47,8 @@ USUAL: dict[str, Any] = {
     "stripe_id": "sub_7", "stripe_product_id": "prod_7", "stripe_payment_method_id": "pm_7",
     "key": of("key"), "key_hash": KEY, "token_hash": KEY, "name": "new", "role": "admin", "version": 1,
     "answer": b"", "locked_until": datetime.now(UTC), "kept": timedelta(days=1), "holder": "test", "seconds": 90,
-    "redemptions": 1, "address": None, "metadata": "{}", "subjects": ["subject-7"], "positions": [], "document": "{}",
-    "prefix": "ms_7", "stripe_prices": "{}",
+    "redemptions": 1, "reason": None, "address": None, "metadata": "{}", "subjects": ["subject-7"], "positions": [],
+    "document": "{}", "prefix": "ms_7", "stripe_prices": "{}",
 }  # fmt: skip
 IDS = {
     "checkouts": "checkout", "customers": "customer", "discount_codes": "code", "invoices": "invoice",

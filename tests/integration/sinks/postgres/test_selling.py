@@ -14,7 +14,7 @@ from runtime.errors import ConflictError, NotFoundError, Unavailable
 from runtime.settings import PostgresSettings
 from sinks.postgres.access import API_ROLE, Access, PostgresAccess
 from sinks.postgres.invoices import InvoiceFilters, find_invoice, list_invoices, list_lines
-from sinks.postgres.leases import subscription_lease
+from sinks.postgres.leases import lease
 from sinks.postgres.subscriptions import (
     SubscriptionFilters,
     find_subscription,
@@ -198,13 +198,16 @@ async def test_invoices_are_filtered_and_go_on(postgres: PostgresAccess, acme: _
 async def test_one_request_at_a_time_holds_a_subscription(
     postgres: PostgresAccess, acme: _Acme, rows: SellingRows
 ) -> None:
-    async with subscription_lease(postgres, acme.access, acme.subscription, "key ms_1…"):
+    async with lease(postgres, acme.access, "subscription", acme.subscription, "key ms_1…"):
         with pytest.raises(ConflictError) as busy:
-            async with subscription_lease(postgres, acme.access, acme.subscription, "key ms_1…"):
+            async with lease(postgres, acme.access, "subscription", acme.subscription, "key ms_1…"):
                 pytest.fail("two hold it")
         assert busy.value.code == "SUBSCRIPTION_BUSY"
+        # Another thing is nobody's.
+        async with lease(postgres, acme.access, "customer", acme.customer, "key ms_1…"):
+            pass
     with pytest.raises(RuntimeError, match="broken"):
-        async with subscription_lease(postgres, acme.access, acme.subscription, "key ms_1…"):
+        async with lease(postgres, acme.access, "subscription", acme.subscription, "key ms_1…"):
             raise RuntimeError("broken")
     assert rows.value("select changing_by from subscriptions where id = %s", acme.subscription) is None
 
@@ -213,9 +216,9 @@ async def test_a_lease_that_lapsed_is_anothers_and_giving_it_back_takes_nothing(
     postgres: PostgresAccess, acme: _Acme, rows: SellingRows
 ) -> None:
     holder = "select changing_by from subscriptions where id = %s"
-    lapsed = subscription_lease(postgres, acme.access, acme.subscription, "first", lease_s=-1)
+    lapsed = lease(postgres, acme.access, "subscription", acme.subscription, "first", lease_s=-1)
     await lapsed.__aenter__()
-    async with subscription_lease(postgres, acme.access, acme.subscription, "second"):
+    async with lease(postgres, acme.access, "subscription", acme.subscription, "second"):
         await lapsed.__aexit__(None, None, None)
         assert rows.value(holder, acme.subscription).startswith("second ")
     assert rows.value(holder, acme.subscription) is None
@@ -223,7 +226,7 @@ async def test_a_lease_that_lapsed_is_anothers_and_giving_it_back_takes_nothing(
 
 async def test_a_holder_stops_before_its_lease_lapses(postgres: PostgresAccess, acme: _Acme) -> None:
     with pytest.raises(Unavailable):
-        async with subscription_lease(postgres, acme.access, acme.subscription, "slow", usable_s=0.01):
+        async with lease(postgres, acme.access, "subscription", acme.subscription, "slow", usable_s=0.01):
             await asyncio.sleep(60)
-    async with subscription_lease(postgres, acme.access, acme.subscription, "next"):
+    async with lease(postgres, acme.access, "subscription", acme.subscription, "next"):
         pass

@@ -1,0 +1,79 @@
+"""One subscription of a product a customer: who begins one holds the customer until Postgres knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from api.actor import Actor
+from api.purchases import Purchase
+from api.stores import Stores
+from runtime.errors import ConflictError, InvalidInput
+from sinks.postgres.access import Access
+from sinks.postgres.checkouts import open_sessions, subscription_of_product
+from sinks.postgres.customers import CustomerRow
+from sinks.postgres.leases import lease
+from sinks.postgres.subscriptions import find_subscription
+
+
+@asynccontextmanager
+async def begun_alone(
+    stores: Stores,
+    actor: Actor,
+    customer: CustomerRow,
+    purchase: Purchase,
+    *,
+    checkout_id: str | None = None,
+    mark: str | None = None,
+    reason: str | None = None,
+) -> AsyncIterator[None]:
+    """Hold a customer while they are subscribed to a product, or sent to a page of Stripe's for it.
+
+    Pages on which they could still buy it, too, are closed, but for that of `checkout_id`. A subscription that an
+    earlier try of this request made, which left its `mark`, is no second one.
+    Raises: ConflictError ALREADY_SUBSCRIBED, CUSTOMER_BUSY; Unavailable when it takes too long.
+    """
+    access = Access(organization_id=customer.organization_id)
+    async with lease(stores.postgres, access, "customer", customer.id, actor.name, reason=reason):
+        await _close_pages(stores, actor, customer, purchase, checkout_id)
+        await _require_unsubscribed(stores, customer, purchase, mark)
+        yield
+
+
+async def follow_checkout(stores: Stores, actor: Actor, session: str, *, organization_id: str) -> None:
+    """Bring a checkout, and what was bought on its page, to what Stripe says."""
+    access = Access(organization_id=organization_id)
+    await stores.selling.mirror.look("checkout_session", session, actor=actor.name, reason="checkout", access=access)
+
+
+async def _close_pages(
+    stores: Stores, actor: Actor, customer: CustomerRow, purchase: Purchase, checkout_id: str | None
+) -> None:
+    organization_id = customer.organization_id
+    async with stores.postgres.acting(Access(organization_id=organization_id)) as connection:
+        sessions = await open_sessions(
+            connection, customer_id=customer.id, stripe_product_id=purchase.product, except_id=checkout_id
+        )
+    for session in sessions:
+        # Refused where it was completed meanwhile: then there is a subscription now.
+        with suppress(InvalidInput, ConflictError):
+            await stores.selling.stripe.checkout.expire(f"checkout.close:{session}", session)
+        await follow_checkout(stores, actor, session, organization_id=organization_id)
+
+
+async def _require_unsubscribed(stores: Stores, customer: CustomerRow, purchase: Purchase, mark: str | None) -> None:
+    async with stores.postgres.acting(Access(organization_id=customer.organization_id)) as connection:
+        held = await subscription_of_product(connection, customer_id=customer.id, stripe_product_id=purchase.product)
+        if held is None:
+            return
+        if mark is not None and (await find_subscription(connection, held.id)).request_mark == mark:
+            return
+    change = f"/api/v1/subscriptions/{held.id}"
+    raise ConflictError(
+        f"The customer has a subscription to {held.plan} already: change it with PATCH {change}.",
+        code="ALREADY_SUBSCRIBED",
+        subscription_id=held.id,
+        status=held.status,
+        plan=held.plan,
+        change={"method": "PATCH", "path": change, "body": {"plan": purchase.row.slug}},
+    )
