@@ -129,7 +129,8 @@ async def take_turn(
     if row.request_mark != mark:
         await check(row)
     async with lease(stores.postgres, access, "subscription", row.id, actor.name, reason=reason):
-        before = await _looked_at(stores, access, row)
+        # What changed before this request is not its doing.
+        before = await _looked_at(stores, access, row, actor="stripe")
         turn = Turn(asker, what, before, mark)
         intent = None if turn.repeated else await check(before)
         await write(turn, intent)
@@ -170,7 +171,7 @@ def require_seller(actor: Actor, what: str) -> None:
 
 
 async def _looked_at(
-    stores: Stores, access: Access, row: SubscriptionRow, *, actor: str = "stripe", reason: str | None = None
+    stores: Stores, access: Access, row: SubscriptionRow, *, actor: str, reason: str | None = None
 ) -> SubscriptionRow:
     await stores.selling.mirror.look(
         "subscription", row.stripe_subscription_id, actor=actor, reason=reason, access=access

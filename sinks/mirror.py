@@ -71,14 +71,15 @@ class Mirror:
         kind: Kind,
         stripe_id: str,
         *,
-        actor: str = "stripe",
+        actor: str | None = None,
         reason: str | None = None,
         access: Access | None = None,
         at: datetime | None = None,
     ) -> bool:
         """Bring our row of an object to what Stripe says now; False: it is no object of a customer of ours.
 
-        `actor`, `reason` and `at` are for the history. Raises: Unavailable (a store or Stripe is down), StripeAPIError.
+        `actor`, `reason` and `at` are for the history; without an actor it names who holds a lease on what changed,
+        else `stripe`. Raises: Unavailable (a store or Stripe is down), StripeAPIError.
         """
         author = Author(actor, reason, at or self._clock())
         return await self._until_applied(kind, _Look(stripe_id, access or Access(), author))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias
@@ -26,6 +26,7 @@ from billing.stripe_objects import (
     read_subscription,
 )
 from billing.subscription_changes import ChangeLine, describe
+from sinks.postgres.leases import actor_of
 from sinks.postgres.queries import load
 
 MirroredKind: TypeAlias = Literal["customer", "payment_method", "subscription", "invoice", "checkout_session"]
@@ -65,9 +66,9 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who made a change, why, and when it was seen."""
+    """Who made a change, why, and when it was seen; no actor: who holds what changed, else Stripe by itself."""
 
-    actor: str
+    actor: str | None
     reason: str | None
     at: datetime
 
@@ -144,6 +145,7 @@ async def apply_subscription(
     }
     row = await _one(connection, "insert_subscription" if held is None else "update_subscription", values)
     assert row is not None  # the customer is locked, and the row with it
+    author = _known(author, owner if held is None else held)
     lines = describe(before, facts, at=author.at)
     for line in lines:
         await connection.execute(_SQL["insert_change"], _change(line, values, row, author))
@@ -238,6 +240,15 @@ async def _rewrite_lines(connection: AsyncConnection, facts: InvoiceFacts, value
 async def _announce(connection: AsyncConnection, owner: Row, kind: str, payload: Row) -> None:
     values = {"organization_id": owner["organization_id"], "customer_id": owner["customer_id"], "kind": kind}
     await connection.execute(_SQL["insert_outbox"], {**values, "payload": _jsonb(payload)})
+
+
+def _known(author: Author, row: Row) -> Author:
+    """Return who made a change: at times Stripe's event is quicker than its answer to who asked for it."""
+    if author.actor is not None:
+        return author
+    if row["holder"] is None:
+        return replace(author, actor="stripe")
+    return replace(author, actor=actor_of(row["holder"]), reason=author.reason or row["changing_reason"])
 
 
 def _change(line: ChangeLine, values: Row, row: Row, author: Author) -> Row:

@@ -27,8 +27,10 @@ returning id
 
 -- name: lock_customer
 -- First in every change of what hangs from a customer: a customer's changes follow each other, and so do the ids of
--- their outbox rows.
-select id::text, organization_id::text, stripe_default_payment_method_id from customers
+-- their outbox rows. The holder of a lease that lives begins a subscription of theirs.
+select id::text, organization_id::text, stripe_default_payment_method_id, changing_reason,
+    case when changing_until > now() then changing_by end as holder
+from customers
 where stripe_customer_id = %(stripe_customer_id)s
 for no key update
 
@@ -80,7 +82,10 @@ where stripe_payment_method_id = %(stripe_payment_method_id)s and version = %(ve
 returning id::text, version
 
 -- name: held_subscription
-select id::text, version, plan_id::text, stripe_object::text from subscriptions
+-- The holder of a lease that lives changes it.
+select id::text, version, plan_id::text, stripe_object::text, changing_reason,
+    case when changing_until > now() then changing_by end as holder
+from subscriptions
 where stripe_subscription_id = %(stripe_subscription_id)s
 for update
 

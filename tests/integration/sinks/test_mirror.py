@@ -11,6 +11,8 @@ import pytest
 from billing.stripe_objects import read_subscription
 from billing.subscription_changes import FIELDS, state
 from sinks.mirror import Mirror
+from sinks.postgres.access import Access
+from sinks.postgres.leases import lease
 from tests.integration.sinks.selling import Shop, open_shop
 from tests.stripe_simulator import CheckedSimulator
 
@@ -130,6 +132,34 @@ async def test_each_line_of_the_history_is_the_difference_of_two_applied_states(
         assert line["to"] == {name: after[name] for name in differing}
     told = shop.rows("select payload from outbox where kind like 'subscription.%%' order by id")
     assert [each["payload"]["changes"][0]["kind"] for each in told] == [line["kind"] for line in lines]
+
+
+async def test_stripes_event_that_is_quicker_than_the_request_names_who_asked_for_the_change(shop: Shop) -> None:
+    """The worker looks without an actor; who changes a subscription holds it, and who begins one holds the customer."""
+    ours, theirs = await shop.customer()
+    price: Any = [{"price": shop.prices["monthly"]}]
+    async with lease(shop.postgres, Access(), "customer", ours, "key ms_1…", reason="Asked by phone"):
+        subscription = await shop.stripe.subscriptions.create("begin", customer=theirs, items=price)
+        assert await shop.mirror.look("subscription", subscription["id"])
+    held = str(shop.row("subscriptions", subscription["id"])["id"])
+    async with lease(shop.postgres, Access(), "subscription", held, "user ada lovelace"):
+        await shop.stripe.subscriptions.cancel_at_period_end("1", subscription["id"])
+        await shop.mirror.look("subscription", subscription["id"])
+        # What is said to be Stripe's own is nobody else's.
+        await shop.stripe.subscriptions.pause("2", subscription["id"])
+        await shop.mirror.look("subscription", subscription["id"], actor="stripe")
+    async with lease(shop.postgres, Access(), "subscription", held, "key ms_2…", lease_s=-1):
+        await shop.stripe.subscriptions.resume("3", subscription["id"])
+        await shop.mirror.look("subscription", subscription["id"])
+    lines = shop.rows("select kind, actor, reason from subscription_changes order by id")
+    assert [(line["kind"], line["actor"], line["reason"]) for line in lines] == [
+        ("created", "key ms_1…", "Asked by phone"),
+        ("cancel_scheduled", "user ada lovelace", None),
+        ("paused", "stripe", None),
+        ("resumed", "stripe", None),
+    ]
+    told = shop.rows("select payload from outbox where kind like 'subscription.%%' order by id")
+    assert [each["payload"]["changes"][0]["actor"] for each in told] == [line["actor"] for line in lines]
 
 
 async def test_a_look_that_finds_nothing_new_writes_no_history_and_yet_moves_the_version(shop: Shop) -> None:
