@@ -1,4 +1,7 @@
-"""`meterstream keys`: API keys of organizations and of operators."""
+"""`meterstream keys`: API keys of organizations and of operators. They need the login that owns the tables.
+
+No role of ours may do it: who can make an operator's key is an operator.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from metering.topics import USAGE_EVENTS
 from runtime.errors import InvalidInput, NotFoundError
 from runtime.settings import Settings
 from sinks.kafka.topics import topic_name
-from sinks.postgres.access import WORKER_ROLE, open_postgres
+from sinks.postgres.access import open_postgres
 from sinks.postgres.api_keys import OPERATOR_SCOPE, ApiKey, create_key, list_keys, revoke_key
 from sinks.postgres.catalogue_changes import LogShape
 from sinks.postgres.organizations import create_organization as add_organization
@@ -66,7 +69,7 @@ def show(
     settings = command_settings()
 
     async def read() -> list[ApiKey]:
-        async with open_postgres(settings.postgres, service="cli", role=WORKER_ROLE) as connection:
+        async with open_postgres(settings.postgres, service="cli") as connection:
             return await list_keys(connection, organization=organization)
 
     found = _run(read())
@@ -90,7 +93,7 @@ def revoke(
     settings = command_settings()
 
     async def write() -> ApiKey:
-        async with open_postgres(settings.postgres, service="cli", role=WORKER_ROLE) as connection:
+        async with open_postgres(settings.postgres, service="cli") as connection:
             return await revoke_key(connection, key)
 
     revoked = _run(write())
@@ -112,7 +115,7 @@ async def make_key(
     """
     if operator == (organization is not None):
         raise InvalidInput("Name an organization, or say --operator: one of the two.")
-    async with open_postgres(settings.postgres, service="cli", role=WORKER_ROLE) as connection:
+    async with open_postgres(settings.postgres, service="cli") as connection:
         if organization is None:
             return await create_key(connection, organization_id=None, name=name, scopes=scopes or [OPERATOR_SCOPE])
         owner = await find_organization(connection, slug=organization)

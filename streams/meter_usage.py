@@ -12,6 +12,7 @@ from faust.types import TP
 from metering.records import RecordBatch
 from runtime.errors import MeterstreamError
 from runtime.logging import get_logger
+from sinks.postgres.access import WORKER_ROLE
 from sinks.postgres.pool import connect
 from sinks.postgres.positions import read_positions
 from streams.delivery import Lanes, Work, repeat_transient
@@ -53,7 +54,7 @@ class UsageMetering:
         """Return where Postgres stands for each assigned partition."""
 
         def read() -> dict[int, int]:
-            with connect(self._tools.postgres, service="metering") as connection:
+            with connect(self._tools.postgres, service="metering", role=WORKER_ROLE) as connection:
                 return read_positions(connection, self._tools.topic.topic)
 
         positions = await repeat_transient(

@@ -33,6 +33,7 @@ from sinks.first_seen.index import FirstSeenIndex
 from sinks.kafka.log_reader import LogReader
 from sinks.kafka.producer import EventProducer, OutgoingRecord
 from sinks.kafka.topic_identity import TopicIdentity
+from sinks.postgres.access import WORKER_ROLE
 from sinks.postgres.blocks import BlockWriter, Committed
 from sinks.postgres.catalogue import read_catalogue
 from sinks.postgres.folding import fold_old_blocks
@@ -122,7 +123,7 @@ class PartitionMeter:
         if self._connection is None or self._connection.closed or self._connection.broken:
             self._writer = None
             topic = self._tools.topic.topic
-            self._connection = connect(self._tools.postgres, service="metering")
+            self._connection = connect(self._tools.postgres, service="metering", role=WORKER_ROLE)
             position = begin_partition(self._connection, topic, self._partition)
             self._writer = BlockWriter(self._connection, topic, self._partition, position)
             # Another worker may have decided blocks by a newer one meanwhile: the index has to catch up by it, too.

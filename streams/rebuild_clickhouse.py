@@ -2,6 +2,7 @@
 
 Metering and the API go on. Loading goes on while the bulk is replayed; for the last loads, the comparison and the swap
 the loaders step back. An interrupted rebuild has changed nothing: its twin database is dropped by the next one.
+It needs the login that owns Postgres' tables, since it sets the number of the next load.
 """
 
 from __future__ import annotations

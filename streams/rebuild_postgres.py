@@ -1,7 +1,8 @@
 """Replays the log into empty tables beside the live ones, compares them row for row, and swaps them in.
 
 Metering goes on while the bulk is replayed; only for the last blocks, the comparison and the swap do its blocks wait.
-An interrupted rebuild has changed nothing: its twins are dropped by the next one.
+An interrupted rebuild has changed nothing: its twins are dropped by the next one. It needs the login that owns the
+tables, since it makes the twins and empties the live ones.
 """
 
 from __future__ import annotations

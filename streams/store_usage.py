@@ -11,6 +11,7 @@ from faust.types import TP
 
 from runtime.errors import MeterstreamError
 from runtime.logging import get_logger
+from sinks.postgres.access import WORKER_ROLE
 from sinks.postgres.loads import warehouse_positions
 from sinks.postgres.news import follow_blocks
 from sinks.postgres.pool import connect
@@ -55,7 +56,7 @@ class UsageWarehouse:
         """Return where the warehouse stands for each assigned partition."""
 
         def read() -> dict[int, int]:
-            with connect(self._tools.postgres, service="warehouse") as connection:
+            with connect(self._tools.postgres, service="warehouse", role=WORKER_ROLE) as connection:
                 return warehouse_positions(connection, self._tools.topic.topic)
 
         positions = await repeat_transient(

@@ -19,6 +19,7 @@ from sinks.kafka.log_reader import LogReader
 from sinks.kafka.producer import EventProducer
 from sinks.kafka.topic_identity import TopicIdentity
 from sinks.kafka.topics import check_topic
+from sinks.postgres.access import WORKER_ROLE
 from sinks.postgres.loads import intended_positions
 from sinks.postgres.migrate import require_migrated
 from sinks.postgres.pool import connect
@@ -40,8 +41,10 @@ async def claim_log(settings: Settings) -> TopicIdentity:
     Raises: RefusedToStart with the reason and the way out, Unavailable.
     """
     identity = await check_topic(settings.kafka, USAGE_EVENTS)
+    # As the login: before the first migration there is no role to act as.
     with connect(settings.postgres, service="worker") as connection:
         require_migrated(connection)
+    with connect(settings.postgres, service="worker", role=WORKER_ROLE) as connection:
         claim_topic(
             connection,
             topic=identity.topic,
@@ -173,5 +176,5 @@ def _check_warehouse(settings: Settings, clickhouse: ClickhouseClient, topic: st
     """Refuse a ClickHouse without our schema, or one that knows more than Postgres."""
     require_clickhouse_migrated(clickhouse)
     stored = last_offsets(clickhouse, topic)
-    with connect(settings.postgres, service="warehouse") as connection:
+    with connect(settings.postgres, service="warehouse", role=WORKER_ROLE) as connection:
         refuse_if_ahead(stored, intended_positions(connection, topic))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from metering.catalogue import Catalogue
 from runtime.errors import UnexpectedError
 from runtime.settings import PostgresSettings
+from sinks.postgres.access import WORKER_ROLE
 from sinks.postgres.blocks import unpack_counted
 from sinks.postgres.catalogue import read_catalogue
 from sinks.postgres.locks import LOAD_LOCK, REBUILD_LOADS_LOCK
@@ -50,7 +51,7 @@ class LoadJournal:
     """One partition's loads, over a connection of its own; used by one thread at a time."""
 
     def __init__(self, settings: PostgresSettings, topic: str, partition: int) -> None:
-        self._connection = connect(settings, service="warehouse")
+        self._connection = connect(settings, service="warehouse", role=WORKER_ROLE)
         self._topic = topic
         self._partition = partition
         self._place = {"topic": topic, "partition": partition}

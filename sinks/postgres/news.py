@@ -11,6 +11,7 @@ import psycopg
 from runtime.errors import Unavailable
 from runtime.logging import get_logger
 from runtime.settings import PostgresSettings
+from sinks.postgres.access import API_ROLE, WORKER_ROLE
 from sinks.postgres.pool import connection_options, translated_errors
 from sinks.postgres.queries import load
 
@@ -30,7 +31,7 @@ async def follow_blocks(settings: PostgresSettings, on_block: Callable[[int], No
         if payload is not None:
             on_block(int(payload))
 
-    await _follow(settings, _LISTEN_BLOCKS, hear, service)
+    await _follow(settings, _LISTEN_BLOCKS, hear, service=service, role=WORKER_ROLE)
 
 
 async def follow_outbox(settings: PostgresSettings, on_change: Callable[[str | None], None], *, service: str) -> None:
@@ -38,14 +39,16 @@ async def follow_outbox(settings: PostgresSettings, on_change: Callable[[str | N
 
     None: any customer's may have been, since there was no connection until now.
     """
-    await _follow(settings, _LISTEN_OUTBOX, on_change, service)
+    await _follow(settings, _LISTEN_OUTBOX, on_change, service=service, role=API_ROLE)
 
 
-async def _follow(settings: PostgresSettings, listen: bytes, hear: Callable[[str | None], None], service: str) -> None:
+async def _follow(
+    settings: PostgresSettings, listen: bytes, hear: Callable[[str | None], None], *, service: str, role: str
+) -> None:
     while True:
         try:
             with translated_errors():
-                options = connection_options(settings, service=service)
+                options = connection_options(settings, service=service, role=role)
                 async with await psycopg.AsyncConnection.connect(**options, autocommit=True) as connection:  # type: ignore[arg-type]
                     await connection.execute(listen)
                     hear(None)

@@ -76,13 +76,16 @@ def connection_options(
     }
 
 
-def connect(settings: PostgresSettings, *, service: str, search_path: str = "public") -> psycopg.Connection:
+def connect(
+    settings: PostgresSettings, *, service: str, search_path: str = "public", role: str | None = None
+) -> psycopg.Connection:
     """Open one blocking connection in autocommit mode, for a worker's thread or a command.
 
-    `search_path` "rebuild,public" makes every derived table the one that is being rebuilt.
+    It acts as `role`, or as its login without one. `search_path` "rebuild,public" makes every derived table the one
+    that is being rebuilt.
     """
     with translated_errors():
-        options = connection_options(settings, service=service, search_path=search_path)
+        options = connection_options(settings, service=service, search_path=search_path, role=role)
         return psycopg.connect(**options, autocommit=True)  # type: ignore[arg-type]
 
 

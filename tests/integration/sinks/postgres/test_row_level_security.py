@@ -69,12 +69,12 @@ class Filled:
         with psycopg.connect(self.url, autocommit=True) as connection:
             return connection.execute(statement.encode(), values).fetchall()
 
-    def tables(self, privilege: str = "select") -> list[str]:
-        """Return the tables of tenants that the API may touch in this way."""
+    def tables(self, privilege: str = "select", role: str = API_ROLE) -> list[str]:
+        """Return the tables of tenants that a role may touch in this way."""
         found = self.rows(
             "select relname::text from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')"
             " and has_table_privilege(%s, oid, %s) order by 1",
-            (API_ROLE, privilege),
+            (role, privilege),
         )
         return [name for (name,) in found if name not in NO_TENANT]
 
@@ -295,7 +295,9 @@ async def test_workers_serve_everybody(filled: Filled) -> None:
     postgres = PostgresAccess(settings, service="test", role=WORKER_ROLE)
     await postgres.open()
     try:
-        for table in filled.tables():
+        theirs = set(filled.tables()) & set(filled.tables(role=WORKER_ROLE))
+        assert theirs >= {"organizations", "meters", "dead_letters", "customers", "subscriptions", "invoices", "outbox"}
+        for table in theirs:
             async with postgres.connection() as connection:
                 seen = await owners(connection, table)
             assert seen >= A.owns(table) | B.owns(table), table
