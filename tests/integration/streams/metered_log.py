@@ -27,6 +27,7 @@ from sinks.clickhouse.migrate import migrate
 from sinks.first_seen.entries import Seen
 from sinks.kafka.log_reader import LogReader
 from sinks.kafka.topic_identity import TopicIdentity
+from sinks.postgres.access import WORKER_ROLE
 from sinks.postgres.blocks import BlockWriter, Committed
 from sinks.postgres.catalogue import read_catalogue
 from sinks.postgres.pool import connect
@@ -51,6 +52,9 @@ class MeteredLog:
     topic: TopicIdentity
     reader: LogReader
     postgres: psycopg.Connection
+    """The owner's, who sets up and looks."""
+    working: psycopg.Connection
+    """A worker's, which counts."""
     clickhouse: Client
     threads: ThreadPoolExecutor
     loaders: list[PartitionLoader] = field(default_factory=list)
@@ -107,10 +111,10 @@ class MeteredLog:
 
     async def meter(self, *, partition: int = 0, block: int = 1_000) -> None:
         """Commit everything that the log holds of a partition, as metering does, without looking beyond a block."""
-        catalogue = read_catalogue(self.postgres)
+        catalogue = read_catalogue(self.working)
         decoder = BlockDecoder(catalogue, PARTITIONS)
-        position = begin_partition(self.postgres, self.topic.topic, partition)
-        writer = BlockWriter(self.postgres, self.topic.topic, partition, position)
+        position = begin_partition(self.working, self.topic.topic, partition)
+        writer = BlockWriter(self.working, self.topic.topic, partition, position)
         _, end = (await self.reader.bounds([partition]))[partition]
         if position >= end:
             return
@@ -192,8 +196,12 @@ def metered_log(settings: Settings, topic: TopicIdentity, reader: LogReader) -> 
     """Give a log with one organization and two meters, and an empty warehouse."""
     migrate(settings.clickhouse)
     clickhouse = connect_clickhouse(settings.clickhouse, service="test")
-    with connect(settings.postgres, service="test") as postgres, ThreadPoolExecutor(4) as threads:
-        log = MeteredLog(settings, topic, reader, postgres, clickhouse, threads)
+    with (
+        connect(settings.postgres, service="test") as postgres,
+        connect(settings.postgres, service="test", role=WORKER_ROLE) as working,
+        ThreadPoolExecutor(4) as threads,
+    ):
+        log = MeteredLog(settings, topic, reader, postgres, working, clickhouse, threads)
         yield log
         for loader in log.loaders:
             loader.close()

@@ -14,6 +14,7 @@ from psycopg.rows import tuple_row
 from metering.blocks import BlockResult, DeadLetter, MeterDeltas, Outcome
 from runtime.errors import Transient
 from runtime.settings import PostgresSettings, Settings
+from sinks.postgres.access import WORKER_ROLE
 from sinks.postgres.blocks import BlockWriter, Committed, pack_counted, unpack_counted
 from sinks.postgres.locks import PARTITION_LOCK
 from sinks.postgres.pool import connect
@@ -32,13 +33,21 @@ def postgres(settings: Settings) -> PostgresSettings:
 
 @pytest.fixture
 def connection(postgres: PostgresSettings) -> Iterator[psycopg.Connection]:
+    """The owner's, who sees what was written."""
     with connect(postgres, service="test") as connection:
         yield connection
 
 
 @pytest.fixture
-def writer(connection: psycopg.Connection) -> BlockWriter:
-    return BlockWriter(connection, TOPIC, 0, begin_partition(connection, TOPIC, 0))
+def working(postgres: PostgresSettings) -> Iterator[psycopg.Connection]:
+    """A worker's."""
+    with connect(postgres, service="test", role=WORKER_ROLE) as connection:
+        yield connection
+
+
+@pytest.fixture
+def writer(working: psycopg.Connection) -> BlockWriter:
+    return BlockWriter(working, TOPIC, 0, begin_partition(working, TOPIC, 0))
 
 
 def _deltas(number: int, aggregation: str, rows: list[tuple[str, int, str | None, int]], **more: object) -> MeterDeltas:
@@ -122,32 +131,37 @@ def test_blocks_add_up_by_aggregation(writer: BlockWriter, connection: psycopg.C
     assert connection.execute("select count(*) from usage_values").fetchone() == (3,)
 
 
-def test_the_same_block_twice_is_written_once(writer: BlockWriter, postgres: PostgresSettings) -> None:
+def test_the_same_block_twice_is_written_once(
+    writer: BlockWriter, connection: psycopg.Connection, postgres: PostgresSettings
+) -> None:
     batch, result = make_batch([b"1"]), _result(1, [_deltas(1, "SUM", [("a", 10, "1", 1)])])
     assert writer.commit(batch, result, catalogue_version=1) is Committed.DONE
-    with connect(postgres, service="test") as other:  # after a restart, or a commit whose answer was lost
+    # After a restart, or a commit whose answer was lost.
+    with connect(postgres, service="test", role=WORKER_ROLE) as other:
         again = BlockWriter(other, TOPIC, 0, 0)
         assert again.commit(batch, result, catalogue_version=1) is Committed.ALREADY
         assert again.position == 1
-        assert _totals(other) == [("a", 10, Decimal(1), 1)]
+        assert _totals(connection) == [("a", 10, Decimal(1), 1)]
 
 
 def test_a_partition_that_moved_on_is_left_alone(writer: BlockWriter, postgres: PostgresSettings) -> None:
     result = _result(5, [_deltas(1, "SUM", [("a", 10, "5", 5)])])
     assert writer.commit(make_batch([b"1"] * 5), result, catalogue_version=1) is Committed.DONE
-    with connect(postgres, service="test") as other:
+    with connect(postgres, service="test", role=WORKER_ROLE) as other:
         late = BlockWriter(other, TOPIC, 0, 0)
         assert late.commit(make_batch([b"1"] * 3), _result(3, []), catalogue_version=1) is Committed.MOVED
         assert late.position == 5
         assert other.execute("select count(*) from stream_blocks").fetchone() == (1,)
 
 
-def test_two_owners_at_once_write_one_block(writer: BlockWriter, postgres: PostgresSettings) -> None:
+def test_two_owners_at_once_write_one_block(
+    writer: BlockWriter, connection: psycopg.Connection, postgres: PostgresSettings
+) -> None:
     batch, ends = make_batch([b"1"] * 3), []
     barrier = threading.Barrier(8)
 
     def commit() -> None:
-        with connect(postgres, service="test") as own:
+        with connect(postgres, service="test", role=WORKER_ROLE) as own:
             rival = BlockWriter(own, TOPIC, 0, 0)
             barrier.wait()
             ends.append(rival.commit(batch, _result(3, [_deltas(1, "SUM", [("a", 10, "3", 3)])]), catalogue_version=1))
@@ -158,8 +172,7 @@ def test_two_owners_at_once_write_one_block(writer: BlockWriter, postgres: Postg
     for thread in threads:
         thread.join()
     assert sorted(end.name for end in ends) == ["ALREADY"] * 7 + ["DONE"]
-    with connect(postgres, service="test") as other:
-        assert _totals(other) == [("a", 10, Decimal(3), 3)]
+    assert _totals(connection) == [("a", 10, Decimal(3), 3)]
 
 
 def test_old_meters_are_not_used(writer: BlockWriter, connection: psycopg.Connection) -> None:
@@ -191,14 +204,13 @@ def test_a_catalogue_change_waits_for_the_block_and_the_block_for_it(
 
 
 def test_a_lost_connection_leaves_nothing_behind(
-    writer: BlockWriter, connection: psycopg.Connection, postgres: PostgresSettings
+    writer: BlockWriter, connection: psycopg.Connection, working: psycopg.Connection
 ) -> None:
-    with connect(postgres, service="test") as admin:
-        admin.execute("select pg_terminate_backend(%s)", (connection.info.backend_pid,))
-        with pytest.raises(Transient):
-            writer.commit(make_batch([b"1"]), _result(1, []), catalogue_version=1)
-        assert admin.execute("select position from stream_positions").fetchall() == [(0,)]
-        assert admin.execute("select count(*) from stream_blocks").fetchone() == (0,)
+    connection.execute("select pg_terminate_backend(%s, 10000)", (working.info.backend_pid,))
+    with pytest.raises(Transient):
+        writer.commit(make_batch([b"1"]), _result(1, []), catalogue_version=1)
+    assert connection.execute("select position from stream_positions").fetchall() == [(0,)]
+    assert connection.execute("select count(*) from stream_blocks").fetchone() == (0,)
 
 
 def test_a_rollback_does_not_leave_series_behind_in_memory(writer: BlockWriter, connection: psycopg.Connection) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from metering.blocks import BlockResult, DeadLetter, Outcome
 from runtime.settings import Settings
+from sinks.postgres.access import WORKER_ROLE
 from sinks.postgres.blocks import BlockWriter, unpack_counted
 from sinks.postgres.folding import fold_old_blocks, hold_journal_still
 from sinks.postgres.pool import connect
@@ -29,7 +30,7 @@ from stream_blocks order by from_position
 
 @pytest.fixture
 def connection(settings: Settings) -> Iterator[psycopg.Connection]:
-    with connect(settings.postgres, service="test") as connection:
+    with connect(settings.postgres, service="test", role=WORKER_ROLE) as connection:
         yield connection
 
 
@@ -86,8 +87,9 @@ def test_the_hour_in_hand_stays(journal: psycopg.Connection) -> None:
     assert fold_old_blocks(journal, TOPIC, 0, before_hour=HOUR) == 0
 
 
-def test_blocks_decided_by_other_meters_stay_apart(journal: psycopg.Connection) -> None:
-    journal.execute("update stream_blocks set catalogue_version = 2 where from_position >= 9")
+def test_blocks_decided_by_other_meters_stay_apart(journal: psycopg.Connection, settings: Settings) -> None:
+    with connect(settings.postgres, service="test") as owner:
+        owner.execute("update stream_blocks set catalogue_version = 2 where from_position >= 9")
     assert fold_old_blocks(journal, TOPIC, 0, before_hour=HOUR + 1) == 3
     assert [row[:2] for row in journal.execute(JOURNAL).fetchall()] == [(0, 9), (9, 20), (20, 25)]
 
