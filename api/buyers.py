@@ -11,6 +11,7 @@ from typing import Any
 from api.actor import Actor
 from api.stores import Stores
 from api.stripe_keys import user_customer_id
+from api.stripe_refusals import explained_refusals
 from billing.stripe_objects import CUSTOMER_KEY, ORGANIZATION_KEY
 from runtime.errors import InvalidInput, NotFoundError
 from sinks.postgres.access import Access
@@ -35,6 +36,7 @@ class NewCustomer:
     name: str | None = None
     email: str | None = None
     address: Mapping[str, Any] | None = None
+    tax_ids: Sequence[Mapping[str, str]] = ()
     subjects: Sequence[str] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
 
@@ -106,12 +108,14 @@ async def register_user(
 async def register(stores: Stores, actor: Actor, new: NewCustomer) -> CustomerRow:
     """Make a customer at Stripe, then here: without Stripe there is none. May be repeated.
 
-    Raises: ConflictError where the user is another customer of the organization already.
+    Raises: ConflictError where the user is another customer of the organization already, BusinessLogicError
+    TAX_ID_INVALID.
     """
     stripe_id = await _create_at_stripe(stores, new)
     access = Access(organization_id=new.organization_id)
     async with stores.postgres.acting(access) as connection:
-        created = await create_customer(connection, **asdict(new), stripe_customer_id=stripe_id)
+        ours = {name: value for name, value in asdict(new).items() if name != "tax_ids"}
+        created = await create_customer(connection, **ours, stripe_customer_id=stripe_id)
         if created is not None:
             await record(
                 connection,
@@ -142,15 +146,21 @@ async def stripe_customer_of(stores: Stores, actor: Actor, row: CustomerRow) -> 
 
 
 async def _create_at_stripe(stores: Stores, new: NewCustomer) -> str:
-    personal: Any = {"name": new.name, "email": new.email, "address": _without_nulls(new.address or {})}
+    personal: Any = {
+        "name": new.name,
+        "email": new.email,
+        "address": _without_nulls(new.address or {}),
+        "tax_id_data": list(new.tax_ids),
+    }
     personal = _without_nulls(personal)
     # Stripe gives the same key one customer, and refuses it other parameters.
     said = hashlib.sha256(json.dumps(personal, sort_keys=True).encode()).hexdigest()[:16]
-    created = await stores.selling.stripe.customers.create(
-        f"customer:{new.id}:{said}",
-        metadata={ORGANIZATION_KEY: new.organization_id, CUSTOMER_KEY: new.id},
-        **personal,
-    )
+    with explained_refusals():
+        created = await stores.selling.stripe.customers.create(
+            f"customer:{new.id}:{said}",
+            metadata={ORGANIZATION_KEY: new.organization_id, CUSTOMER_KEY: new.id},
+            **personal,
+        )
     return str(created["id"])
 
 

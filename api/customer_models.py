@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,6 +26,27 @@ class AddressBody(SentBody):
     country: str | None = Field(default=None, pattern="^[A-Z]{2}$", description="Two letters.", examples=["US"])
 
 
+class TaxIdBody(SentBody):
+    """A number under which a tax authority knows the customer; invoices show it."""
+
+    type: str = Field(
+        pattern="^[a-z]{2}_[a-z_]{1,20}$",
+        description="As Stripe names the country and the number: https://docs.stripe.com/billing/customer/tax-ids.",
+        examples=["eu_vat"],
+    )
+    value: str = Field(min_length=1, max_length=64, examples=["DE123456789"])
+
+
+class ShownTaxId(BaseModel):
+    """A tax id, and what the authority says of it."""
+
+    type: str = Field(examples=["eu_vat"])
+    value: str = Field(examples=["DE123456789"])
+    verification: Literal["pending", "unavailable", "unverified", "verified"] | None = Field(
+        description="Stripe asks some countries' authorities; of the others it is `unavailable`."
+    )
+
+
 class ChangeCustomer(SentBody):
     """What changes; what is left out stays, and null takes it away."""
 
@@ -34,6 +55,9 @@ class ChangeCustomer(SentBody):
     name: Text | None = Field(default=None, examples=["Jenny Rosen"])
     email: str | None = Field(default=None, max_length=320, pattern=_EMAIL, examples=["jenny@example.com"])
     address: AddressBody | None = None
+    tax_ids: list[TaxIdBody] = Field(
+        default_factory=list, max_length=5, description="All of them: one that is left out is taken away."
+    )
     user_id: str | None = Field(
         default=None,
         min_length=1,
@@ -77,7 +101,7 @@ class CustomerBody(BaseModel):
     name: str | None = Field(examples=["Jenny Rosen"])
     email: str | None = Field(examples=["jenny@example.com"])
     address: dict[str, str | None] | None
-    tax_ids: list[dict[str, str | None]]
+    tax_ids: list[ShownTaxId]
     currency: str | None = Field(description="Stripe fixes it with the first subscription.", examples=["usd"])
     subjects: list[str] = Field(examples=[["customer-1"]])
     metadata: dict[str, str]

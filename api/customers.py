@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Final, NamedTuple
 from uuid import UUID
 
@@ -28,6 +30,7 @@ from api.paging import Cursor, Limit, Page, decode_cursor, page
 from api.plans import organization_asked_for
 from api.stores import Stores
 from api.stripe_keys import new_id, stripe_key
+from api.tax_ids import replaced_tax_ids
 from runtime.errors import InsufficientPermissions
 from sinks.postgres.access import Access
 from sinks.postgres.audit import record
@@ -42,6 +45,7 @@ from sinks.postgres.customers import (
     running_subscriptions,
     user_has_customer,
 )
+from sinks.stripe.client import StripeGateway
 
 router = APIRouter(prefix=f"{PREFIX}/customers", tags=["customers"], route_class=ExactRoute)
 
@@ -98,10 +102,13 @@ async def show(
     status_code=201,
     summary="Create a customer",
     response_model=CustomerBody,
-    responses=errors(400, 404, 409, 413),
+    responses=errors(400, 404, 409, 413, 422),
 )
 async def create(request: Request, body: CreateCustomer, actor: Writer, stores: OpenStores) -> Response:
-    """Create a customer here and at Stripe. An end user becomes the customer of one."""
+    """Create a customer here and at Stripe. An end user becomes the customer of one.
+
+    A tax id that is none of its type is refused with 422 TAX_ID_INVALID.
+    """
     sent = body.model_dump(exclude_unset=True, exclude={"organization"})
     if actor.kind == "user":
         row = await _create_own(request, stores, actor, sent, body.organization)
@@ -116,7 +123,9 @@ async def create(request: Request, body: CreateCustomer, actor: Writer, stores: 
     return json_answer(customer_as_json(row), status=201)
 
 
-@router.patch("/{id}", summary="Change a customer", response_model=CustomerBody, responses=errors(400, 404, 409, 413))
+@router.patch(
+    "/{id}", summary="Change a customer", response_model=CustomerBody, responses=errors(400, 404, 409, 413, 422)
+)
 async def change(
     request: Request,
     id: CustomerId,  # noqa: A002 - the path's name
@@ -124,18 +133,18 @@ async def change(
     actor: Writer,
     stores: OpenStores,
 ) -> Response:
-    """Change a customer: name, email and address at Stripe, the rest here."""
+    """Change a customer: name, email, address and tax ids at Stripe, the rest here.
+
+    A tax id that is none of its type is refused with 422 TAX_ID_INVALID.
+    """
     sent = body.model_dump(exclude_unset=True)
     if actor.kind == "user":
         _refuse_ours(sent)
     before = await living_customer(stores, actor, str(id))
     access = Access(organization_id=before.organization_id)
-    theirs: dict[str, Any] = {name: sent[name] for name in _AT_STRIPE if name in sent}
-    if theirs:
+    if any(name in sent for name in (*_AT_STRIPE, "tax_ids")):
         stripe_id = await stripe_customer_of(stores, actor, before)
-        await stores.selling.stripe.customers.update(
-            stripe_key(request, actor, "customer.change"), stripe_id, **_cleared(theirs)
-        )
+        await _change_at_stripe(stores.selling.stripe, stripe_id, sent, key=partial(stripe_key, request, actor))
         await stores.selling.mirror.look("customer", stripe_id, actor=actor.name, access=access)
     ours = {name: sent.get(name, getattr(before, name)) for name in _OURS}
     async with stores.postgres.acting(access) as connection:
@@ -168,6 +177,17 @@ async def delete(
         row = await find_customer(connection, before.id)
         await _audit(connection, actor, "customer.delete", before, row)
     return json_answer(customer_as_json(row))
+
+
+async def _change_at_stripe(
+    stripe: StripeGateway, stripe_id: str, sent: dict[str, Any], *, key: Callable[[str], str]
+) -> None:
+    theirs: dict[str, Any] = {name: sent[name] for name in _AT_STRIPE if name in sent}
+    async with AsyncExitStack() as stack:
+        if "tax_ids" in sent:
+            await stack.enter_async_context(replaced_tax_ids(stripe, stripe_id, sent["tax_ids"], key=key))
+        if theirs:
+            await stripe.customers.update(key("customer.change"), stripe_id, **_cleared(theirs))
 
 
 async def _create_own(

@@ -15,7 +15,8 @@ log = get_logger(__name__)
 def explained_refusals() -> Iterator[None]:
     """Turn Stripe's refusals into ours.
 
-    Raises: BusinessLogicError PAYMENT_METHOD_REQUIRED, NotFoundError NO_UPCOMING_INVOICE; other errors pass.
+    Raises: BusinessLogicError PAYMENT_METHOD_REQUIRED, TAX_ID_INVALID; NotFoundError NO_UPCOMING_INVOICE. Other errors
+    pass.
     """
     try:
         yield
@@ -25,6 +26,12 @@ def explained_refusals() -> Iterator[None]:
         log.error("A payment failed", **{each: exc.details[each] for each in told if each in exc.details})  # noqa: TRY400
         raise
     except InvalidInput as exc:
+        if exc.details.get("stripe_code") == "tax_id_invalid":
+            raise BusinessLogicError(
+                f"{exc.message.rstrip('.')}: give each tax id in the form of its type, such as DE123456789 for eu_vat.",
+                code="TAX_ID_INVALID",
+                field="tax_ids",
+            ) from exc
         # Without a parameter's name it is no id that is missing, but something to charge.
         if exc.details.get("stripe_code") == "resource_missing" and "field" not in exc.details:
             raise BusinessLogicError(

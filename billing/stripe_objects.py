@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -34,6 +34,7 @@ class CustomerFacts:
     name: str | None = None
     email: str | None = None
     address: Json | None = field(default=None, hash=False)
+    tax_ids: Sequence[Json] = field(default=(), hash=False)
     currency: str | None = None
     balance_minor: int = 0
     delinquent: bool = False
@@ -143,8 +144,8 @@ class CheckoutFacts:
     expires_at: datetime | None
 
 
-def read_customer(obj: Json) -> CustomerFacts:
-    """Read a customer, or the note that it was deleted."""
+def read_customer(obj: Json, tax_ids: Sequence[Json] = ()) -> CustomerFacts:
+    """Read a customer with their tax ids, newest first, or the note that they were deleted."""
     if obj.get("deleted"):
         return CustomerFacts(stripe_customer_id=obj["id"], deleted=True)
     metadata = obj.get("metadata") or {}
@@ -155,11 +156,16 @@ def read_customer(obj: Json) -> CustomerFacts:
         name=obj.get("name"),
         email=obj.get("email"),
         address=obj.get("address"),
+        tax_ids=[_tax_id(each) for each in reversed(tax_ids)],
         currency=obj.get("currency"),
         balance_minor=obj.get("balance") or 0,
         delinquent=bool(obj.get("delinquent")),
         default_payment_method=_id((obj.get("invoice_settings") or {}).get("default_payment_method")),
     )
+
+
+def _tax_id(obj: Json) -> Json:
+    return {"type": obj["type"], "value": obj["value"], "verification": (obj.get("verification") or {}).get("status")}
 
 
 def read_payment_method(obj: Json) -> PaymentMethodFacts:

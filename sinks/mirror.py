@@ -98,7 +98,12 @@ class Mirror:
 
     async def _customer(self, look: _Look) -> _Outcome:
         found = await self._find("customer", look)
-        facts = read_customer(await self._ask(self._stripe.customers.get, look) or _deleted(look))
+        obj = await self._ask(lambda id_: self._stripe.customers.get(id_, expand=["tax_ids"]), look) or _deleted(look)
+        tax_ids = obj.get("tax_ids") or {"data": [], "has_more": False}
+        listed = tax_ids["data"]
+        if tax_ids["has_more"]:
+            listed = [each async for each in self._stripe.tax_ids.each(look.stripe_id)]
+        facts = read_customer(obj, listed)
         async with self._postgres.acting(look.access) as connection:
             if found is not None:
                 return _outcome(await mirror.apply_customer(connection, facts, version=found.version))

@@ -25,6 +25,7 @@ from devstack.stripe_simulator import (
     products,
     promotion_codes,
     setup_intents,
+    tax_ids,
     webhook_endpoints,
 )
 from devstack.stripe_simulator.api import Api
@@ -50,6 +51,7 @@ _CLEANING_EVERY_S = 3_600
 ROUTES = [
     *customers.ROUTES,
     *customer_deletion.ROUTES,
+    *tax_ids.ROUTES,
     *payment_methods.ROUTES,
     *setup_intents.ROUTES,
     *products.ROUTES,

@@ -9,6 +9,7 @@ from devstack.stripe_simulator import (
     payment_methods,
     promotion_codes,
     setup_intents,
+    tax_ids,
 )
 from devstack.stripe_simulator.addresses import check_email
 from devstack.stripe_simulator.billing import subscriptions
@@ -260,7 +261,7 @@ def _details(world: World, customer: str | None, payer: Obj) -> Obj:
         "email": payer.get("email") or known.get("email"),
         "name": payer.get("name") or known.get("name"),
         "tax_exempt": known.get("tax_exempt", "none"),
-        "tax_ids": [],
+        "tax_ids": tax_ids.of(world, customer) if customer else [],
     }
 
 

@@ -23,6 +23,8 @@ def delete(world: World, call: Call, customer: str) -> Obj:
         world.delete(draft, "invoice.deleted")
     for method in world.find("payment_method", customer=customer):
         payment_methods.detach(world, method)
+    for tax_id in world.find("tax_id", customer=customer):
+        world.delete(tax_id)
     world.delete(found, "customer.deleted")
     return {"id": customer, "object": "customer", "deleted": True}
 

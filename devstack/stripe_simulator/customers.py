@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 
-from devstack.stripe_simulator import payment_methods
+from devstack.stripe_simulator import payment_methods, tax_ids
 from devstack.stripe_simulator.addresses import check_email, read_address, read_shipping
 from devstack.stripe_simulator.failures import Obj, StripeFailure, invalid_parameter
 from devstack.stripe_simulator.forms import Parameters
@@ -72,6 +72,8 @@ def new(world: World, parameters: Parameters) -> Obj:
         known_as[method] = attached["id"]
     world.update(customer, {"invoice_settings": _invoice_settings(world, parameters, customer, known_as)})
     world.emit("customer.created", customer)
+    for tax_id in parameters.items("tax_id_data") or []:
+        tax_ids.add(world, customer, tax_id)
     return customer
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from devstack.stripe_simulator import tax_ids
 from devstack.stripe_simulator.billing.payment_intents import payments_of
 from devstack.stripe_simulator.failures import Obj, StripeFailure
 from devstack.stripe_simulator.pages import whole
@@ -44,14 +45,10 @@ def _subscriptions(world: World, customer: Obj) -> Obj:
     return whole(f"/v1/customers/{customer['id']}/subscriptions", found)
 
 
-def _tax_ids(world: World, customer: Obj) -> Obj:
-    return whole(f"/v1/customers/{customer['id']}/tax_ids", [])
-
-
 # Fields that are computed when they are asked for. Private keys need no line: `_tiers` is shown as `tiers`.
 _INCLUDED: dict[tuple[str, str], Callable[[World, Obj], Any]] = {
     ("customer", "subscriptions"): _subscriptions,
-    ("customer", "tax_ids"): _tax_ids,
+    ("customer", "tax_ids"): tax_ids.expanded,
     ("invoice", "payments"): payments_of,
 }
 # Fields that only some objects of a kind have: asking for them on the others changes nothing.
@@ -73,7 +70,7 @@ def expand(world: World, answer: Obj, paths: Iterable[str]) -> Obj:
 def _expand(world: World, node: Any, parts: list[str], path: str) -> Any:
     if isinstance(node, list):
         return [_expand(world, item, parts, path) for item in node]
-    if not isinstance(node, dict):
+    if not isinstance(node, dict) or node.get("deleted") is True:
         return node
     name, rest = parts[0], parts[1:]
     if (node.get("object"), name) in _OF_SOME and f"_{name}" not in node:

@@ -91,7 +91,8 @@ async def link_checkout(connection: AsyncConnection, facts: CheckoutFacts) -> bo
 
 async def apply_customer(connection: AsyncConnection, facts: CustomerFacts, *, version: int) -> Applied | None:
     """Write a customer, and which payment method is the default."""
-    values = {**asdict(facts), "address": _jsonb(facts.address), "version": version}
+    theirs = {"address": _jsonb(facts.address), "tax_ids": _jsonb(facts.tax_ids)}
+    values = {**asdict(facts), **theirs, "version": version}
     row = await _one(connection, "apply_customer", values)
     if row is None:
         return None

@@ -31,6 +31,7 @@ from sinks.stripe.rate_limit import RateLimit
 from sinks.stripe.subscription_items import SubscriptionItems
 from sinks.stripe.subscription_schedules import SubscriptionSchedules
 from sinks.stripe.subscriptions import Subscriptions
+from sinks.stripe.tax_ids import TaxIds
 from sinks.stripe.webhook_endpoints import WebhookEndpoints
 
 # Requests a second that Stripe allows an account (https://docs.stripe.com/rate-limits).
@@ -81,6 +82,7 @@ class StripeGateway:
         self.subscription_items = SubscriptionItems(client, calls)
         self.subscription_schedules = SubscriptionSchedules(client, calls)
         self.subscriptions = Subscriptions(client, calls)
+        self.tax_ids = TaxIds(client, calls)
         self.webhook_endpoints = WebhookEndpoints(client, calls)
 
     async def __aenter__(self) -> StripeGateway:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Unpack
 
 import stripe
-from stripe.params import CustomerCreateParams, CustomerListParams, CustomerUpdateParams
+from stripe.params import CustomerCreateParams, CustomerListParams, CustomerRetrieveParams, CustomerUpdateParams
 
 from sinks.stripe.calls import Calls, Json
 
@@ -22,9 +22,9 @@ class Customers:
         """Create a customer."""
         return await self._calls.write(self._customers.create_async, key=key, params=params)
 
-    async def get(self, customer: str) -> Json:
+    async def get(self, customer: str, **params: Unpack[CustomerRetrieveParams]) -> Json:
         """Return a customer; one that was deleted is `{"id", "deleted": true}`. Raises: NotFoundError."""
-        return await self._calls.read(self._customers.retrieve_async, customer)
+        return await self._calls.read(self._customers.retrieve_async, customer, params=params)
 
     async def update(self, key: str, customer: str, /, **params: Unpack[CustomerUpdateParams]) -> Json:
         """Change what is named and leave the rest."""

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from billing.periods import Cycle, Interval
-from runtime.errors import MeterstreamError, NotFoundError, PaymentFailed
+from runtime.errors import InvalidInput, MeterstreamError, NotFoundError, PaymentFailed
 from sinks.stripe.calls import Json
 from sinks.stripe.client import StripeGateway
 from sinks.stripe.item_changes import WantedItem
@@ -133,9 +133,18 @@ async def customers(business: Business) -> None:
     assert (await gateway.payment_methods.get(second["id"]))["customer"] is None
     with pytest.raises(PaymentFailed):
         await gateway.payment_methods.attach("declined", "pm_card_chargeDeclined", customer)
+    first = await gateway.tax_ids.create("tax", customer, type="eu_vat", value="DE123456789")
+    await gateway.tax_ids.create("tax:verified", customer, type="gb_vat", value="000000000")
+    shown = await gateway.customers.get(customer, expand=["tax_ids"])
+    assert [each["verification"]["status"] for each in shown["tax_ids"]["data"]] == ["verified", "pending"]
+    await gateway.tax_ids.delete(customer, first["id"])
+    assert [each["value"] for each in await listed(gateway.tax_ids.each(customer))] == ["000000000"]
+    with pytest.raises(InvalidInput):
+        await gateway.tax_ids.create("tax:wrong", customer, type="eu_vat", value="DE1")
     gone = await business.customer(card=None)
+    await gateway.tax_ids.create("tax:gone", gone, type="us_ein", value="12-3456789")
     await gateway.customers.delete(gone)
-    assert (await gateway.customers.get(gone))["deleted"] is True
+    assert (await gateway.customers.get(gone, expand=["tax_ids"]))["deleted"] is True
     assert customer in [each["id"] for each in await listed(gateway.customers.each(email="ada@example.com"))]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from devstack.stripe_simulator import tax_ids
 from devstack.stripe_simulator.billing import discounts, lines
 from devstack.stripe_simulator.failures import Obj, StripeFailure
 from devstack.stripe_simulator.world import World
@@ -96,7 +97,7 @@ def draft(
         "customer_phone": customer["phone"],
         "customer_shipping": customer["shipping"],
         "customer_tax_exempt": customer["tax_exempt"],
-        "customer_tax_ids": [],
+        "customer_tax_ids": tax_ids.of(world, customer["id"]),
         "default_tax_rates": [],
         "discounts": discounts.active(world, owner["discounts"], at),
         "issuer": {"type": "self"},

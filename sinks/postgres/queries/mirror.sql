@@ -44,6 +44,7 @@ update customers set
     name = case when %(deleted)s then name else %(name)s end,
     email = case when %(deleted)s then email else %(email)s end,
     address = case when %(deleted)s then address else %(address)s end,
+    tax_ids = case when %(deleted)s then tax_ids else %(tax_ids)s end,
     currency = case when %(deleted)s then currency else %(currency)s end,
     balance_minor = case when %(deleted)s then balance_minor else %(balance_minor)s end,
     delinquent = case when %(deleted)s then delinquent else %(delinquent)s end,

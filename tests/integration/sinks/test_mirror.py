@@ -42,6 +42,24 @@ async def test_a_customer_is_known_by_its_metadata_and_follows_stripe(shop: Shop
     assert row["name"] == "Ada L."
 
 
+async def test_tax_ids_follow_stripe_however_many_there_are(shop: Shop) -> None:
+    _, theirs = await shop.customer()
+    values = [f"DE{number:09}" for number in range(12)]
+    made = [await shop.stripe.tax_ids.create(value, theirs, type="eu_vat", value=value) for value in values]
+    await shop.mirror.look("customer", theirs)
+    row = shop.row("customers", theirs)
+    assert row["tax_ids"] == [{"type": "eu_vat", "value": value, "verification": "pending"} for value in values]
+    for each in made[1:]:
+        await shop.stripe.tax_ids.delete(theirs, each["id"])
+    await shop.stripe.tax_ids.create("verified", theirs, type="gb_vat", value="000000000")
+    await shop.mirror.look("customer", theirs)
+    kept = [(each["value"], each["verification"]) for each in shop.row("customers", theirs)["tax_ids"]]
+    assert kept == [(values[0], "pending"), ("000000000", "verified")]
+    await shop.stripe.customers.delete(theirs)
+    await shop.mirror.look("customer", theirs)
+    assert len(shop.row("customers", theirs)["tax_ids"]) == 2
+
+
 async def test_what_is_not_ours_is_left_alone(shop: Shop) -> None:
     claims = {"meterstream_organization": shop.organization_id, "meterstream_customer": "no id of ours"}
     stranger = await shop.stripe.customers.create("stranger", name="Eve", metadata=claims)

@@ -44,6 +44,61 @@ def test_a_customer_is_created_shown_changed_and_deleted(shop: Shop) -> None:
     assert customer["stripe_customer_id"] not in [each["id"] for each in shop.stripe.objects("customer")]
 
 
+def values(answer: httpx.Response) -> list[str]:
+    assert answer.status_code in (200, 201), answer.text
+    return [each["value"] for each in answer.json()["tax_ids"]]
+
+
+VAT, EIN = {"type": "eu_vat", "value": "DE123456789"}, {"type": "us_ein", "value": "12-3456789"}
+
+
+def test_tax_ids_are_kept_at_stripe_and_replaced_as_a_whole(shop: Shop) -> None:
+    made = shop.client.post("/api/v1/customers", json={"name": "Jenny", "tax_ids": [VAT, EIN]})
+    assert made.json()["tax_ids"] == [VAT | {"verification": "pending"}, EIN | {"verification": "unavailable"}]
+    path = f"/api/v1/customers/{made.json()['id']}"
+
+    def kept() -> set[str]:
+        owner = made.json()["stripe_customer_id"]
+        return {each["value"] for each in shop.stripe.objects("tax_id") if each["customer"] == owner}
+
+    british = {"type": "gb_vat", "value": "GB123456789"}
+    changed = shop.client.patch(path, json={"name": "J", "tax_ids": [EIN, british, british]})
+    assert (changed.json()["name"], values(changed)) == ("J", ["12-3456789", "GB123456789"])
+    assert kept() == {"12-3456789", "GB123456789"}
+    # One that stays is left alone.
+    before = len(shop.stripe.calls())
+    assert values(shop.client.patch(path, json={"tax_ids": [british, EIN]})) == ["12-3456789", "GB123456789"]
+    assert {call["method"] for call in shop.stripe.calls()[before:]} == {"GET"}
+    assert values(shop.client.patch(path, json={"name": "Jenny"})) == ["12-3456789", "GB123456789"]
+    assert values(shop.client.patch(path, json={"tax_ids": []})) == []
+    assert kept() == set()
+
+
+def test_a_tax_id_that_is_none_is_refused_and_changes_nothing(shop: Shop) -> None:
+    wrong = {"type": "eu_vat", "value": "DE1"}
+    refused = shop.client.post("/api/v1/customers", json={"name": "Jenny", "tax_ids": [VAT, wrong]})
+    assert error_of(refused) == (422, "TAX_ID_INVALID")
+    assert refused.json()["error"]["details"]["field"] == "tax_ids"
+    assert shop.client.get("/api/v1/customers").json()["data"] == []
+    customer = shop.customer(tax_ids=[VAT])
+    path = f"/api/v1/customers/{customer['id']}"
+    refused = shop.client.patch(path, json={"name": "Other", "tax_ids": [EIN, wrong]})
+    assert error_of(refused) == (422, "TAX_ID_INVALID")
+    assert "Invalid value for eu_vat" in refused.json()["error"]["message"]
+    assert error_of(shop.client.patch(path, json={"tax_ids": [EIN, {"type": "xx_vat", "value": "1"}]}))[0] == 400
+    owner = customer["stripe_customer_id"]
+    assert [each["value"] for each in shop.stripe.objects("tax_id") if each["customer"] == owner] == [VAT["value"]]
+    shown = shop.client.get(path).json()
+    assert (shown["name"], shown["tax_ids"]) == (customer["name"], customer["tax_ids"])
+
+
+def test_an_end_user_says_their_tax_id(shop: Shop, service: Service) -> None:
+    with someone(service, "jenny").client() as client:
+        made = client.post("/api/v1/customers", json={"organization": shop.slug, "tax_ids": [VAT]})
+        assert values(made) == [VAT["value"]]
+        assert values(client.patch(f"/api/v1/customers/{made.json()['id']}", json={"tax_ids": [EIN]})) == [EIN["value"]]
+
+
 def test_lists_are_narrowed_and_paged(shop: Shop) -> None:
     ids = [
         shop.customer(email=f"{name}@example.com", user_id=name, subjects=[f"s-{name}", "shared"])["id"]
@@ -123,6 +178,9 @@ def test_a_user_is_one_customer_of_an_organization(shop: Shop) -> None:
         ({"address": {"country": "usa"}}, "address.country"),
         ({"address": {"planet": "Mars"}}, "address.planet"),
         ({"subjects": [""]}, "subjects.0"),
+        ({"tax_ids": [{"type": "eu_vat"}]}, "tax_ids.0.value"),
+        ({"tax_ids": [{"type": "VAT", "value": "1"}]}, "tax_ids.0.type"),
+        ({"tax_ids": [{"type": "us_ein", "value": "12-3456789"}] * 6}, "tax_ids"),
         ({"metadata": {"a": 1}}, "metadata.a"),
         ({"currency": "usd"}, "currency"),
         ({"name": "nul\x00"}, "body"),

@@ -46,6 +46,36 @@ async def test_a_customer_is_created_changed_and_found(simulator: Simulator) -> 
     assert updated["data"]["previous_attributes"]["metadata"] == {"plan": "gold", "seats": None}
 
 
+async def test_tax_ids_are_judged_kept_and_shown(simulator: Simulator) -> None:
+    sent = {"tax_id_data[0][type]": "eu_vat", "tax_id_data[0][value]": "DE123456789", "tax_id_data[1][type]": "us_ein"}
+    customer = await _customer(simulator, **sent, **{"tax_id_data[1][value]": "12-3456789"})
+    path = f"/v1/customers/{customer}/tax_ids"
+    vat, ein = (await simulator.call("GET", path))["data"][::-1]
+    assert (vat["type"], vat["country"], vat["verification"]["status"]) == ("eu_vat", "DE", "pending")
+    assert (ein["type"], ein["country"], ein["verification"]["status"]) == ("us_ein", "US", "unavailable")
+    await simulator.call("POST", path, {"type": "gb_vat", "value": "111111111"})
+    (updated,) = simulator.world.find("event", type="customer.tax_id.updated")
+    assert updated["data"]["object"]["verification"]["status"] == "unverified"
+    assert updated["data"]["previous_attributes"] == {"verification": {"status": "pending"}}
+    error = await _refused(simulator, path, {"type": "eu_vat", "value": "DE1"}, "value")
+    assert error["code"] == "tax_id_invalid"
+    wrong = {"tax_id_data[0][type]": "eu_vat", "tax_id_data[0][value]": "XX123456789"}
+    await _refused(simulator, "/v1/customers", wrong, "tax_id_data[0][value]")
+    await _refused(simulator, path, {"type": "xx_vat", "value": "1"}, "type")
+    await _refused(simulator, f"/v1/customers/{customer}", sent, "tax_id_data")
+
+    other = await _customer(simulator)
+    await simulator.call("GET", f"/v1/customers/{other}/tax_ids/{vat['id']}", status=404)
+    assert (await simulator.call("DELETE", f"{path}/{vat['id']}"))["deleted"] is True
+    await simulator.call("DELETE", f"{path}/{vat['id']}", status=404)
+    kinds = [event["type"] for event in simulator.world.find("event") if event["type"].startswith("customer.tax_id.")]
+    assert kinds[::-1] == [
+        f"customer.tax_id.{what}" for what in ("created", "created", "created", "updated", "deleted")
+    ]
+    await simulator.call("DELETE", f"/v1/customers/{customer}")
+    assert simulator.world.find("tax_id") == []
+
+
 async def test_wrong_customers_are_refused(simulator: Simulator) -> None:
     error = await _refused(simulator, "/v1/customers", {"email": "nobody"}, "email")
     assert error["code"] == "email_invalid"
