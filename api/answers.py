@@ -37,6 +37,14 @@ class ExactRoute(APIRoute):
         return handle_exactly
 
 
+class RawRoute(APIRoute):
+    """A route whose function reads the request itself: what it is declared with is documentation."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the function."""
+        return self.endpoint
+
+
 class _ExactRequest(Request):
     async def json(self) -> Any:
         try:

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Header, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Depends, Header, Request
+from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
+from fastapi.security.base import SecurityBase
+from fastapi.security.utils import get_authorization_scheme_param
 
 from api.actor import Actor
 from api.errors import request_id_of
@@ -21,27 +23,12 @@ from runtime.errors import AuthenticationError, InvalidToken
 from sinks.postgres.access import Access
 from sinks.postgres.api_keys import ApiKey, find_key, hash_secret
 
-__all__ = ["Actor", "KeyCache", "OpenStores", "Visitor", "actor_of", "allowed", "stores_of"]
+__all__ = ["Actor", "KeyCache", "OpenStores", "Permitted", "Visitor", "allowed", "stores_of"]
 
 # A revoked key works on for this long at most.
 _CACHE_S: Final = 3.0
 _CACHE_KEYS: Final = 10_000
 
-_api_key = HTTPBearer(
-    auto_error=False,
-    scheme_name="ApiKey",
-    bearerFormat="ms_…",
-    description="An API key made by `meterstream keys create` or `POST /api/v1/api-keys`. Scopes: ingest, read, admin"
-    " (includes both); operator.",
-)
-_token = HTTPBearer(
-    auto_error=False,
-    scheme_name="Token",
-    bearerFormat="JWT",
-    description="A token of a person who signed in (`sub`, `email`, `aud`, `exp`), as Supabase Auth makes them. With"
-    " the header X-Organization the person acts as a member of that organization, without it as an end user, who sees"
-    " what is their own. `meterstream tokens create` makes one for development.",
-)
 _KEY_START: Final = "ms_"
 
 
@@ -79,36 +66,72 @@ async def stores_of(request: Request) -> Stores:
 
 
 OpenStores = Annotated[Stores, Depends(stores_of)]
+_Organization = Annotated[
+    str | None,
+    Header(alias="X-Organization", description="Slug of the organization that a person acts for.", examples=["acme"]),
+]
 
 
-async def visitor_of(
-    request: Request,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_api_key)],
-    _: Annotated[HTTPAuthorizationCredentials | None, Security(_token)],
-    x_organization: Annotated[
-        str | None,
-        Header(
-            alias="X-Organization", description="Slug of the organization that a person acts for.", examples=["acme"]
-        ),
-    ] = None,
-) -> Actor | None:
-    """Return who asks, or None where nobody says so: for what is public.
+class _Credential(SecurityBase):
+    """Dependency: who asks, or None where nobody says so. All in one: each dependency more costs every request.
 
     Raises: InvalidToken, ExpiredToken, NotFoundError for another's organization, RateLimited.
     """
-    if credentials is None:
-        return None
-    find = _key_holder if credentials.credentials.startswith(_KEY_START) else _person
-    actor = await find(request, credentials.credentials, x_organization)
-    await count_actor(request, actor)
-    return actor
+
+    def __init__(self) -> None:
+        self.scheme_name = "Credential"
+        self.model = HTTPBearerModel(
+            description="An API key (`ms_…`) made by `meterstream keys create` or `POST /api/v1/api-keys`; scopes:"
+            " ingest, read, admin (includes both); operator. Or a token (JWT) of a person who signed in (`sub`,"
+            " `email`, `aud`, `exp`), as Supabase Auth makes them: with the header X-Organization the person acts as a"
+            " member of that organization, without it as an end user, who sees what is their own. `meterstream tokens"
+            " create` makes one for development."
+        )
+
+    async def __call__(self, request: Request, organization: _Organization = None) -> Actor | None:
+        scheme, credential = get_authorization_scheme_param(request.headers.get("authorization"))
+        if scheme.lower() != "bearer" or not credential:
+            return None
+        find = _key_holder if credential.startswith(_KEY_START) else _person
+        actor = await find(request, credential, organization)
+        await count_actor(request, actor)
+        return actor
 
 
-async def actor_of(visitor: Annotated[Actor | None, Depends(visitor_of)]) -> Actor:
-    """Return who asks. Raises: AuthenticationError, and what `visitor_of` raises."""
-    if visitor is None:
-        raise AuthenticationError("Send `Authorization: Bearer …` with an API key (ms_…) or the token of a person.")
-    return visitor
+class Permitted(_Credential):
+    """Dependency: who asks, who has a permission. Raises: AuthenticationError, InsufficientPermissions."""
+
+    def __init__(self, permission: Permission) -> None:
+        super().__init__()
+        self.permission = permission
+
+    async def __call__(self, request: Request, organization: _Organization = None) -> Actor:
+        actor = await super().__call__(request, organization)
+        if actor is None:
+            raise AuthenticationError("Send `Authorization: Bearer …` with an API key (ms_…) or the token of a person.")
+        actor.require(self.permission)
+        return actor
+
+
+class _PermittedOnce(Permitted):
+    """Dependency: the same for a write, which is done once under its key."""
+
+    async def __call__(
+        self, request: Request, organization: _Organization = None, idempotency_key: IdempotencyKey = None
+    ) -> Actor:
+        actor = await super().__call__(request, organization)
+        await claim(request, await stores_of(request), actor.access, idempotency_key)
+        return actor
+
+
+def allowed(permission: Permission) -> Any:
+    """Return the dependency that lets only those pass who have `permission`, and a write only once under its key.
+
+    `actor: Annotated[Actor, allowed("meters:write")]`
+    """
+    # Events have a meaning of their own for the key: it makes their ids.
+    is_write = permission.endswith(":write") and permission != "usage:write"
+    return Depends(_PermittedOnce(permission) if is_write else Permitted(permission))
 
 
 async def _key_holder(request: Request, secret: str, organization: str | None) -> Actor:
@@ -143,33 +166,6 @@ async def _person(request: Request, token: str, organization: str | None) -> Act
     )
 
 
-def allowed(permission: Permission) -> Any:
-    """Return the dependency that lets only those pass who have `permission`, and a write only once under its key.
-
-    `actor: Annotated[Actor, allowed("meters:write")]`
-    """
-
-    async def permitted(actor: Annotated[Actor, Depends(actor_of)]) -> Actor:
-        actor.require(permission)
-        return actor
-
-    async def permitted_once(
-        request: Request,
-        actor: Annotated[Actor, Depends(actor_of)],
-        stores: OpenStores,
-        idempotency_key: IdempotencyKey = None,
-    ) -> Actor:
-        actor.require(permission)
-        await claim(request, stores, actor.access, idempotency_key)
-        return actor
-
-    # Events have a meaning of their own for the key: it makes their ids.
-    is_write = permission.endswith(":write") and permission != "usage:write"
-    dependency = permitted_once if is_write else permitted
-    dependency.__dict__["permission"] = permission
-    return Depends(dependency)
-
-
 def _address(request: Request) -> str | None:
     """Return where the request came from, as Postgres' `inet` takes it."""
     try:
@@ -178,5 +174,5 @@ def _address(request: Request) -> str | None:
         return None
 
 
-Visitor = Annotated[Actor | None, Depends(visitor_of)]
+Visitor = Annotated[Actor | None, Depends(_Credential())]
 """Of public routes, which show more to who may see more."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
@@ -13,10 +13,12 @@ from psycopg.rows import class_row
 from billing.periods import Cycle, Interval
 from billing.subscriptions import Status
 from runtime.errors import NotFoundError
+from sinks.postgres.access import Access, PostgresAccess
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
 
 _SQL: Final = load("subscriptions")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +126,23 @@ class SubscriptionFilters:
 
 async def find_subscription(connection: AsyncConnection, subscription_id: str) -> SubscriptionRow:
     """Return a subscription. Raises: NotFoundError."""
-    rows = await _find(connection, [subscription_id])
-    if not rows:
-        raise NotFoundError(f"No subscription {subscription_id}.", code="SUBSCRIPTION_NOT_FOUND")
-    return rows[0]
+    with translated_errors():
+        async with connection.cursor(row_factory=class_row(SubscriptionRow)) as cursor:
+            await cursor.execute(_SQL["find"], {"id": subscription_id})
+            return _found(await cursor.fetchone(), subscription_id)
+
+
+async def read_subscription(postgres: PostgresAccess, access: Access, subscription_id: str) -> SubscriptionRow:
+    """Return a subscription, in one round trip. Raises: NotFoundError."""
+    rows = await postgres.ask(access, _SQL["find"], {"id": subscription_id}, SubscriptionRow)
+    return _found(rows[0] if rows else None, subscription_id)
 
 
 async def find_subscription_at_stripe(connection: AsyncConnection, stripe_id: str) -> SubscriptionRow:
     """Return the subscription that Stripe calls so. Raises: NotFoundError."""
     with translated_errors():
         found = await (await connection.execute(_SQL["find_by_stripe_id"], {"stripe_id": stripe_id})).fetchone()
-    if found is None:
-        raise NotFoundError(f"No subscription {stripe_id}.", code="SUBSCRIPTION_NOT_FOUND")
-    return await find_subscription(connection, found[0])
+    return await find_subscription(connection, _found(found, stripe_id)[0])
 
 
 async def list_subscriptions(
@@ -161,8 +167,10 @@ async def list_subscriptions(
     with translated_errors():
         # Never prepared: a plan for any filters would use the index of none.
         cursor = await connection.execute(_SQL[f"list_{order}"], values, prepare=False)
-        found = [row[0] for row in await cursor.fetchall()]
-    return await _find(connection, found)
+        values = {"ids": [row[0] for row in await cursor.fetchall()]}
+        async with connection.cursor(row_factory=class_row(SubscriptionRow)) as rows:
+            await rows.execute(_SQL["find_all"], values)
+            return await rows.fetchall()
 
 
 async def list_items(connection: AsyncConnection, subscription_id: str) -> list[ItemRow]:
@@ -203,8 +211,7 @@ async def list_changes(
             return await cursor.fetchall()
 
 
-async def _find(connection: AsyncConnection, ids: Sequence[str]) -> list[SubscriptionRow]:
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(SubscriptionRow)) as cursor:
-            await cursor.execute(_SQL["find"], {"ids": list(ids)})
-            return await cursor.fetchall()
+def _found(row: T | None, subscription_id: str) -> T:
+    if row is None:
+        raise NotFoundError(f"No subscription {subscription_id}.", code="SUBSCRIPTION_NOT_FOUND")
+    return row

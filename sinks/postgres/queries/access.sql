@@ -9,3 +9,8 @@ select set_config('app.organization_id', %(organization_id)s, true), set_config(
 begin isolation level repeatable read read only;
 select set_config('app.organization_id', %(organization_id)s, true), set_config('app.user_id', %(user_id)s, true),
     set_config('app.operator', %(operator)s, true)
+
+-- name: say_who
+-- For one statement in the same message, which is one transaction with it.
+select set_config('app.organization_id', %(organization_id)s, true), set_config('app.user_id', %(user_id)s, true),
+    set_config('app.operator', %(operator)s, true)

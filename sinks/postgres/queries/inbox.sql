@@ -1,8 +1,8 @@
 -- name: put_all
--- Returns the ids that are new.
+-- Returns the ids that are new. Bodies go as they are: escaped in an array's text they would cost more than the rest.
 insert into stripe_inbox (event_id, type, created_at, livemode, object_id, stripe_customer_id, body)
 select * from unnest(%(ids)s::text[], %(types)s::text[], %(created_at)s::timestamptz[], %(livemodes)s::boolean[],
-    %(object_ids)s::text[], %(customer_ids)s::text[], %(bodies)s::bytea[])
+    %(object_ids)s::text[], %(customer_ids)s::text[], %(bodies)b::bytea[])
 on conflict (event_id) do nothing
 returning event_id
 

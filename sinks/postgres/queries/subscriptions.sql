@@ -1,5 +1,18 @@
 -- name: find
--- In the order of the ids. Stripe's object is long: of it only what pages show and a change needs to know.
+-- Stripe's object is long: of it only what pages show and a change needs to know.
+select s.id::text, s.organization_id::text, s.customer_id::text, s.plan_id::text, p.slug plan_slug,
+    p.version plan_version, p.name plan_name, s.stripe_subscription_id, s.status, s.currency, s.billing_cycle,
+    s.quantity, s.current_period_start, s.current_period_end, s.trial_start, s.trial_end, s.cancel_at_period_end,
+    s.cancel_at, s.canceled_at, s.ended_at, s.cancellation_reason, s.cancellation_comment, s.pause_behavior,
+    s.pause_resumes_at, s.mrr_minor, s.stripe_object -> 'schedule' schedule,
+    s.stripe_object -> 'metadata' ->> 'meterstream_request' request_mark,
+    s.stripe_object ->> 'latest_invoice' latest_invoice, s.created_at, s.updated_at
+from subscriptions s
+left join pricing_plans p on p.id = s.plan_id
+where s.id = %(id)s
+
+-- name: find_all
+-- The same in the order of the ids. A list of ids is planned anew each time, which costs more than to find one.
 select s.id::text, s.organization_id::text, s.customer_id::text, s.plan_id::text, p.slug plan_slug,
     p.version plan_version, p.name plan_name, s.stripe_subscription_id, s.status, s.currency, s.billing_cycle,
     s.quantity, s.current_period_start, s.current_period_end, s.trial_start, s.trial_end, s.cancel_at_period_end,

@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import response_schema_conformance, statu
 from tests.integration.api.people import someone
 from tests.integration.api.service import Service
 
-EITHER = [{"ApiKey": []}, {"Token": []}]
+EITHER = [{"Credential": []}]
 SECURITY = {
     "GET /api/v1/plans": [*EITHER, {}],
     "GET /api/v1/plans/{id}": [*EITHER, {}],

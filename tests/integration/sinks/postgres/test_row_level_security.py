@@ -99,6 +99,12 @@ async def postgres(filled: Filled) -> AsyncIterator[PostgresAccess]:
     await access.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    id: str
+    pid: int
+
+
 async def owners(connection: AsyncConnection, table: str) -> set[str]:
     """Return whose rows are seen."""
     owner = sql.SQL(OWNERS.get(table, "organization_id"))  # type: ignore[arg-type]
@@ -161,6 +167,22 @@ async def test_one_connection_serves_a_then_nobody_then_b(postgres: PostgresAcce
                 seen = await owners(connection, table)
             public = {A.id, B.id} if table == "pricing_plans" else set()  # what is sold
             assert seen == expected | public, (table, access)
+    assert len(pids) == 1
+
+
+async def test_a_question_in_one_message_is_asked_by_nobody_else(postgres: PostgresAccess) -> None:
+    query = b"select distinct organization_id::text id, pg_backend_pid() pid from customers where %(all)s"
+    pids = set()
+    # Often enough that the driver prepares the statement.
+    for access, expected in ((IN_A, [A.id]), (NOBODY, []), (IN_B, [B.id]), (NOBODY, [])) * 4:
+        rows = await postgres.ask(access, query, {"all": True}, _Owner)
+        assert [row.id for row in rows] == expected
+        pids |= {row.pid for row in rows}
+        async with postgres.connection() as connection:
+            assert await owners(connection, "customers") == set()
+    with pytest.raises(DatabaseError):
+        await postgres.ask(IN_A, b"select 1 / 0 id, 0 pid", {}, _Owner)
+    assert await postgres.ask(NOBODY, query, {"all": True}, _Owner) == []
     assert len(pids) == 1
 
 
