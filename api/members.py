@@ -92,14 +92,21 @@ async def change(
 
 
 @router.delete("/{user_id}", summary="Remove a member", response_model=MemberBody, responses=errors(400, 422))
-async def remove(user_id: UserId, actor: Annotated[Actor, allowed("members:write")], stores: OpenStores) -> Response:
-    """Take a member out of the organization: within seconds their token does nothing here. The last owner stays."""
+async def remove(user_id: UserId, actor: Annotated[Actor, allowed("membership:write")], stores: OpenStores) -> Response:
+    """Take a member out of the organization: within seconds their token does nothing here.
+
+    Every member may leave; others are removed by owners and admins. The last owner stays.
+    """
+    leaves = user_id == actor.user_id
+    if not leaves:
+        actor.require("members:write")
     organization_id = actor.tenant.organization_id
     async with stores.postgres.acting(actor.access) as connection:
         member = await lock_member(
             connection, organization_id=organization_id, user_id=_known(user_id), stays_owner=False
         )
-        await require_owner(connection, actor, member.role)
+        if not leaves:
+            await require_owner(connection, actor, member.role)
         await remove_member(connection, organization_id=organization_id, user_id=user_id)
         await record(
             connection,

@@ -38,6 +38,7 @@ Permission = Literal[
     "organization:write",
     "members:read",
     "members:write",
+    "membership:write",
     "keys:read",
     "keys:write",
     "audit:read",
@@ -102,6 +103,8 @@ RULES: Final[dict[Permission, Rule]] = {
     "organization:write": Rule("admin", _MANAGERS),
     "members:read": Rule("admin", _ALL),
     "members:write": Rule("admin", _MANAGERS),
+    # To leave; to take out others needs the one above, too.
+    "membership:write": Rule("admin", _ALL),
     "keys:read": Rule("admin", _MANAGERS),
     "keys:write": Rule("admin", _MANAGERS),
     "audit:read": Rule("admin", _MANAGERS),

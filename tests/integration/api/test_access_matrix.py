@@ -104,6 +104,7 @@ ROUTES: Final[dict[str, str]] = {
     f"PATCH {V1}/organization": "manage",
     f"GET {V1}/members": "know colleagues",
     f"PATCH {V1}/members/{{user_id}}": "manage",
+    # Of others; of oneself see below.
     f"DELETE {V1}/members/{{user_id}}": "manage",
     f"GET {V1}/invitations": "know colleagues",
     f"POST {V1}/invitations": "manage",
@@ -279,6 +280,20 @@ def test_who_may_ask(cast: Cast, route: str) -> None:
             assert status < 400 or status in (400, 404, 422) or code == "STRIPE_NOT_CONFIGURED", (who, status, code)
         else:
             assert (status, code) == (403, "INSUFFICIENT_PERMISSIONS"), who
+
+
+@pytest.mark.parametrize("role", EVERYBODY.split())
+def test_every_member_may_leave(cast: Cast, role: str) -> None:
+    leaver = f"leaver-{role}-{cast.tag}"
+    cast.service.sql("insert into users (id) values (%s)", leaver)
+    cast.service.sql("insert into memberships values (%s, %s, %s)", cast.organization_id, leaver, role)
+    with cast.service.client(cast.service.token(leaver), organization=cast.tag) as client:
+        if role not in MAY["manage"].split():
+            refused = client.delete(f"{V1}/members/admin-{cast.tag}")
+            assert (refused.status_code, refused.json()["error"]["details"]) == (403, {"required": "members:write"})
+        left = client.delete(f"{V1}/members/{leaver}")
+        assert (left.status_code, left.json()["role"]) == (200, role)
+    assert cast.service.sql("select 1 from memberships where user_id = %s", leaver) == []
 
 
 OF_ONE: Final = sorted(
