@@ -54,9 +54,11 @@ union all
 select 'stream_positions', which, count(*), coalesce(sum(hashtextextended(
            concat_ws('|', consumer, topic, partition, position), 0)::numeric), 0)
 from (
-    select 'live' as which, * from public.stream_positions where consumer = 'metering' and topic = %(topic)s
+    -- A partition that never had a record may have no row, or one that stands at 0.
+    select 'live' as which, * from public.stream_positions
+    where consumer = 'metering' and topic = %(topic)s and position > 0
     union all
-    select 'rebuilt', * from rebuild.stream_positions
+    select 'rebuilt', * from rebuild.stream_positions where position > 0
 ) both_positions group by which
 union all
 select 'stream_blocks', which, count(*), coalesce(sum(hashtextextended(
