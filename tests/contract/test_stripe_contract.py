@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from sinks.stripe.client import StripeGateway
-from tests.contract.scenes import SCENES, Business
+from tests.contract.business import Business
+from tests.contract.scenes import SCENES
 from tests.stripe_simulator import CheckedSimulator
 
 pytestmark = pytest.mark.integration

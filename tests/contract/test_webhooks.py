@@ -18,7 +18,8 @@ from runtime.clock import utc_now
 from runtime.errors import InvalidToken
 from sinks.stripe.client import StripeGateway
 from sinks.stripe.webhooks import SnapshotEvent, ThinEvent, verify
-from tests.contract.scenes import Business, catalogue, subscriptions
+from tests.contract.business import Business
+from tests.contract.scenes import catalogue, subscriptions
 from tests.engines import wait_for
 from tests.stripe_simulator import checked_simulator
 

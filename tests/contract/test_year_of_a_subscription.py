@@ -10,7 +10,7 @@ import pytest
 
 from sinks.stripe.calls import Json
 from sinks.stripe.client import StripeGateway
-from tests.contract.scenes import DECLINED, Business, listed
+from tests.contract.business import DECLINED, Business, listed
 from tests.contract.year_of_a_subscription import PAID_IN_ALL, YEAR, Bill, State
 from tests.stripe_simulator import CheckedSimulator
 
