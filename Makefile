@@ -18,10 +18,11 @@ up: $(READY) ## Start everything on this machine and stay in the foreground; Ctr
 demo: $(READY) ## Send a real trace through a stack of its own, recount it independently, compare
 	@$(BIN)/meterstream demo --json
 
-test: $(READY) ## Every test, on real engines
-	@$(BIN)/pytest -m "not long"
+# Two processes, each with engines of its own; a file's tests stay together.
+test: check ## Everything that `check` does, then every other test, on real engines
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not long" $(addprefix tests/,contract integration browser e2e faults)
 
-check: $(READY) ## Style, types, layers and unit tests, under a minute
+check: $(READY) ## Style, types, layers and unit tests
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
