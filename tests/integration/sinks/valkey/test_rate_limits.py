@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from limits import parse
 from pydantic import SecretStr
 
 from devstack.valkey import Valkey
@@ -63,6 +64,28 @@ async def test_two_processes_share_a_limit_and_lose_no_count(settings: Settings)
         counts = [limits.count("60/minute", "key", "shared") for limits in (one, other) for _ in range(50)]
         verdicts = await asyncio.gather(*counts)
     assert sum(not verdict.exceeded for verdict in verdicts) == 60
+
+
+async def test_a_busy_window_is_counted_in_blocks_and_never_late(settings: Settings) -> None:
+    clock = Clock(3_500_000.0)
+    async with limits_of(settings.valkey, clock) as one, limits_of(settings.valkey, clock) as other:
+        assert one._counts is not None
+        verdicts = [await limits.count("1000/minute", "key", "busy") for _ in range(600) for limits in (one, other)]
+        asked = await one._counts.get(parse("1000/minute").key_for("key", "busy", str(3_500_000 // 60)))
+        # Of which each process has at most a block in hand.
+        assert 1200 <= asked <= 1200 + 2 * 20
+        passed = sum(not verdict.exceeded for verdict in verdicts)
+        assert passed == 1000
+        remaining = [verdict.remaining for verdict in verdicts[::2]]
+        assert remaining == sorted(remaining, reverse=True)
+        clock.now += 60
+        assert (await one.count("1000/minute", "key", "busy")).remaining == 999
+
+
+async def test_requests_at_once_share_the_blocks_that_they_take(settings: Settings) -> None:
+    async with limits_of(settings.valkey, Clock(3_600_000.0)) as limits:
+        verdicts = await asyncio.gather(*(limits.count("500/minute", "key", "at once") for _ in range(400)))
+    assert sorted(500 - verdict.remaining for verdict in verdicts) == list(range(1, 401))
 
 
 async def test_a_dead_valkey_is_asked_once_a_second_and_found_again(own_valkey: Valkey) -> None:
