@@ -11,7 +11,7 @@ from api.stores import Stores
 from runtime.errors import ConflictError, InvalidInput
 from sinks.postgres.access import Access
 from sinks.postgres.checkouts import open_sessions, subscription_of_product
-from sinks.postgres.customers import CustomerRow
+from sinks.postgres.customers import CustomerRow, running_subscriptions
 from sinks.postgres.leases import lease
 from sinks.postgres.subscriptions import find_subscription
 
@@ -36,6 +36,7 @@ async def begun_alone(
     access = Access(organization_id=customer.organization_id)
     async with lease(stores.postgres, access, "customer", customer.id, actor.name, reason=reason):
         await _close_pages(stores, actor, customer, purchase, checkout_id)
+        await _follow_unknown(stores, customer, access)
         await _require_unsubscribed(stores, customer, purchase, mark)
         yield
 
@@ -59,6 +60,17 @@ async def _close_pages(
         with suppress(InvalidInput, ConflictError):
             await stores.selling.stripe.checkout.expire(f"checkout.close:{session}", session)
         await follow_checkout(stores, actor, session, organization_id=organization_id)
+
+
+async def _follow_unknown(stores: Stores, customer: CustomerRow, access: Access) -> None:
+    """Bring here what Stripe has begun and nobody has heard of yet: an answer was lost, an event is late."""
+    if customer.stripe_customer_id is None:
+        return
+    async with stores.postgres.acting(access) as connection:
+        known = await running_subscriptions(connection, customer.id)
+    async for subscription in stores.selling.stripe.subscriptions.each(customer=customer.stripe_customer_id):
+        if subscription["id"] not in known:
+            await stores.selling.mirror.look("subscription", subscription["id"], access=access)
 
 
 async def _require_unsubscribed(stores: Stores, customer: CustomerRow, purchase: Purchase, mark: str | None) -> None:

@@ -160,6 +160,18 @@ def test_a_checkout_page_is_closed_by_a_subscription_and_counts_where_it_was_pai
     assert error_of(refused) == (409, "ALREADY_SUBSCRIBED")
 
 
+def test_a_lost_answer_is_found_out_by_who_repeats_without_a_key(shop: Shop) -> None:
+    shop.sell(**SOLO)
+    body = {"customer_id": customer_with(shop), "plan": "solo", "interval": "month"}
+    shop.stripe.break_things({"kind": "hang_after", "path": "/v1/subscriptions", "method": "POST", "seconds": HANGS_S})
+    assert shop.client.post("/api/v1/subscriptions", json=body).status_code == 503
+    shop.stripe_up()
+    refused = repeated(lambda: shop.client.post("/api/v1/subscriptions", json=body))
+    assert error_of(refused) == (409, "ALREADY_SUBSCRIBED")
+    (made,) = shop.client.get("/api/v1/subscriptions", params={"customer_id": body["customer_id"]}).json()["data"]
+    assert refused.json()["error"]["details"]["subscription_id"] == made["id"]
+
+
 def test_a_request_that_lost_its_answer_is_repeated_without_a_second_subscription(shop: Shop) -> None:
     shop.sell(**SOLO)
     body = {"customer_id": customer_with(shop), "plan": "solo", "interval": "month"}
