@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 from pathlib import Path
@@ -30,13 +31,26 @@ def jars() -> list[Path]:
         PartFailed: Maven Central could not be reached.
     """
     listing = cache_dir() / f"{KAFKA.replace(':', '-')}.classpath"
-    if listing.exists():
-        known = [Path(line) for line in listing.read_text().splitlines()]
-        if known and all(path.exists() for path in known):
-            return known
+    if known := _fetched(listing):
+        return known
+    listing.parent.mkdir(parents=True, exist_ok=True)
+    with listing.with_suffix(".lock").open("w") as lock:
+        # Two at once would take each other's half-written files for whole ones.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _fetched(listing) or _fetch(listing)
+
+
+def _fetched(listing: Path) -> list[Path]:
+    """Return what an earlier fetch has left, if all of it is there."""
+    if not listing.exists():
+        return []
+    known = [Path(line) for line in listing.read_text().splitlines()]
+    return known if all(path.exists() for path in known) else []
+
+
+def _fetch(listing: Path) -> list[Path]:
     import jgo
 
-    listing.parent.mkdir(parents=True, exist_ok=True)
     try:
         environment = jgo.build(KAFKA, cache_dir=cache_dir() / "jgo")
     except Exception as exc:

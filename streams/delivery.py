@@ -37,6 +37,7 @@ Work = Callable[[RecordBatch], Awaitable[None]]
 T = TypeVar("T")
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
+_CANCEL_AGAIN_S = 0.5
 # What waits behind the block in hand, a partition, and becomes its next block: so many batches, fewer once they have
 # so many records, because what waits in all partitions is most of a worker's memory.
 _WAITING_BATCHES = 2
@@ -76,7 +77,10 @@ async def begin_work(
     stopping.cancel()
     if beginning.done():
         return await beginning
-    beginning.cancel()
+    while not beginning.done():
+        # Once is not enough: a client that is just connecting can swallow it.
+        beginning.cancel()
+        await asyncio.wait({beginning}, timeout=_CANCEL_AGAIN_S)
     await asyncio.gather(beginning, return_exceptions=True)
     return None
 

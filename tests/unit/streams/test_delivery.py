@@ -9,8 +9,9 @@ import pytest
 
 from metering.records import RecordBatch
 from runtime.errors import Transient, Unavailable
+from runtime.settings import WorkerSettings
 from runtime.telemetry import Telemetry
-from streams.delivery import Lane, Lanes, repeat_transient
+from streams.delivery import Lane, Lanes, begin_work, repeat_transient
 from tests.factories import HOUR_MS, NOON_MS, make_batch
 
 
@@ -179,3 +180,19 @@ async def test_a_bug_is_not_repeated() -> None:
     with pytest.raises(KeyError):
         await repeat_transient(work, give_up_s=30, telemetry=Telemetry())
     assert len(tries) == 1
+
+
+async def test_a_worker_stops_in_the_middle_of_its_beginning_though_a_client_swallows_it() -> None:
+    stop, cancelled = asyncio.Event(), 0
+
+    async def connect_for_ever() -> None:
+        nonlocal cancelled
+        while cancelled < 2:
+            stop.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled += 1
+
+    assert await begin_work(connect_for_ever, WorkerSettings(), Telemetry(), stop) is None
+    assert cancelled == 2
