@@ -27,6 +27,7 @@ from api.buyers import (
 from api.customer_models import ChangeCustomer, CreateCustomer, CustomerBody, customer_as_json
 from api.documentation import PREFIX, errors
 from api.paging import Cursor, Limit, Page, decode_cursor, page
+from api.people import require_own
 from api.plans import organization_asked_for
 from api.stores import Stores
 from api.stripe_keys import new_id, stripe_key
@@ -113,6 +114,7 @@ async def create(request: Request, body: CreateCustomer, actor: Writer, stores: 
     if actor.kind == "user":
         row = await _create_own(request, stores, actor, sent, body.organization)
         return json_answer(customer_as_json(row), status=201)
+    require_own(actor, body.organization)
     organization_id, customer_id = actor.tenant.organization_id, new_id(request, actor, "customer")
     if body.user_id is not None:
         async with stores.postgres.acting(actor.access) as connection:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from api.actor import Actor
 from api.stores import Stores
 from api.tokens import Person, TokenReader
 from runtime.errors import NotFoundError
@@ -65,6 +66,12 @@ class People:
             self._memberships.clear()
         self._memberships[place] = (self._now() + _MEMBERSHIP_S, found)
         return found
+
+
+def require_own(actor: Actor, organization: str | None) -> None:
+    """Refuse whoever acts for an organization to name another one. Raises: NotFoundError, as the header does."""
+    if actor.organization is not None and organization not in (None, actor.organization):
+        raise unknown_organization(str(organization))
 
 
 def unknown_organization(slug: str) -> NotFoundError:

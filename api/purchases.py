@@ -10,6 +10,7 @@ from fastapi import Request
 
 from api.actor import Actor
 from api.offers import find_named_plan, require_sold
+from api.people import require_own
 from api.plans import as_uuid, organization_asked_for
 from api.stores import Stores
 from billing.offers import Bought, bought_prices, cycle_name
@@ -64,6 +65,7 @@ async def read_purchase(
 
 
 async def _sold_plan(request: Request, stores: Stores, actor: Actor, wanted: Wanted) -> PlanRow:
+    require_own(actor, wanted.organization)
     organization_id = actor.organization_id
     if organization_id is None:
         organization_id = await _seller(request, stores, wanted)

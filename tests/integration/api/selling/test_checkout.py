@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.integration.api.people import someone
-from tests.integration.api.selling.shop import TEAM, Shop, error_of
+from tests.integration.api.selling.shop import TEAM, URLS, Shop, error_of
 from tests.integration.api.service import Service
 
 
@@ -219,3 +219,21 @@ def test_what_stripe_says_of_taxes_reaches_the_caller(shop: Shop) -> None:
         (400, "INVALID_INPUT"),
         "automatic_tax[enabled]",
     )
+
+
+def test_the_body_names_no_other_organization_than_the_credentials(shop: Shop, globex: httpx.Client) -> None:
+    shop.sell(trial_days=0)
+    customer = shop.customer()["id"]
+    seller = globex.get("/api/v1/organization").json()["slug"]
+    bodies: dict[str, dict[str, Any]] = {
+        "customers": {"name": "Ada"},
+        "subscriptions": {"plan": "team", "customer_id": customer},
+        "checkout": {"plan": "team", "customer_id": customer, **URLS},
+        "discount-codes/validate": {"plan": "team", "code": "NONE"},
+    }
+    for path, body in bodies.items():
+        for other in (seller, "nobody"):
+            answer = shop.client.post(f"/api/v1/{path}", json={**body, "organization": other})
+            assert error_of(answer) == (404, "ORGANIZATION_NOT_FOUND"), path
+    own = {**bodies["checkout"], "organization": shop.slug}
+    assert shop.client.post("/api/v1/checkout", json=own).status_code == 201
