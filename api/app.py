@@ -46,6 +46,7 @@ from api.event_stream import Streams
 from api.idempotency import KeptAnswers, install_replays
 from api.monitor import Monitor
 from api.people import People
+from api.query_parameters import install_query_parameters
 from api.rate_limits import RateLimiter, RateLimits
 from api.request_context import BoundedBody, RequestContext
 from api.stores import Stores
@@ -59,8 +60,8 @@ Usage events in, exact meters out; plans, subscriptions and invoices that agree 
 the organization that `X-Organization` names, or without it sees what is their own. Writes take `Idempotency-Key`.
 
 Errors have one shape (`success`, `error.code`, `error.message`, `error.details`, `request_id`); with
-`Accept: application/problem+json` they are RFC 9457. Lists take `limit` and `cursor`. Quantities are decimal strings:
-no number here ever was a float.
+`Accept: application/problem+json` they are RFC 9457. Lists take `limit` and `cursor`. Query parameters and fields that
+an operation does not have are refused with 400. Quantities are decimal strings: no number here ever was a float.
 """
 _TAGS = [
     {"name": "events", "description": "Send usage, and find what was sent."},
@@ -160,6 +161,7 @@ def create_app(settings: Settings, stores: Stores, *, telemetry: Telemetry | Non
     install_replays(app)
     # As one flat list: to pass an included router costs a request more than its routes do.
     app.router.routes.extend(route for module in _ROUTES for route in module.router.routes)
+    install_query_parameters(app)
     install_documentation(app)
     # The last one added is the outermost.
     app.add_middleware(KeptAnswers, stores=stores)

@@ -17,6 +17,7 @@ from api.errors import request_id_of
 from api.idempotency import IdempotencyKey, claim
 from api.people import People, unknown_organization
 from api.permissions import Permission
+from api.query_parameters import require_known_parameters
 from api.rate_limits import count_actor
 from api.stores import Stores
 from runtime.errors import AuthenticationError, InvalidToken
@@ -98,6 +99,15 @@ class _Credential(SecurityBase):
         return actor
 
 
+class _Visiting(_Credential):
+    """Dependency: who asks, of a public route."""
+
+    async def __call__(self, request: Request, organization: _Organization = None) -> Actor | None:
+        actor = await super().__call__(request, organization)
+        require_known_parameters(request)
+        return actor
+
+
 class Permitted(_Credential):
     """Dependency: who asks, who has a permission. Raises: AuthenticationError, InsufficientPermissions."""
 
@@ -110,6 +120,7 @@ class Permitted(_Credential):
         if actor is None:
             raise AuthenticationError("Send `Authorization: Bearer …` with an API key (ms_…) or the token of a person.")
         actor.require(self.permission)
+        require_known_parameters(request)
         return actor
 
 
@@ -174,5 +185,5 @@ def _address(request: Request) -> str | None:
         return None
 
 
-Visitor = Annotated[Actor | None, Depends(_Credential())]
+Visitor = Annotated[Actor | None, Depends(_Visiting())]
 """Of public routes, which show more to who may see more."""

@@ -11,7 +11,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from fastapi.staticfiles import StaticFiles
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from api.errors import ErrorEnvelope
 from api.idempotency import HEADER, REPLAYED
@@ -48,7 +48,7 @@ _EXAMPLE_CODES: Final = {
     503: "UNAVAILABLE",
 }
 _RETRY_AFTER: Final = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
-_ALWAYS: Final = (401, 403, 404, 429, 500, 503)
+_ALWAYS: Final = (400, 401, 403, 404, 429, 500, 503)
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -101,7 +101,11 @@ def install_documentation(app: FastAPI) -> None:
             swagger_favicon_url="data:,",
         )
 
+    async def home(request: Request) -> Response:
+        return RedirectResponse(f"{request.scope.get('root_path', '').rstrip('/')}/docs")
+
     app.add_route("/docs", docs, include_in_schema=False)
+    app.add_route("/", home, include_in_schema=False)
 
 
 def _swagger_ui_files() -> Path:
