@@ -86,7 +86,10 @@ async def list_all(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """List the plans that are sold, by slug. No credential is needed."""
+    """List the plans that are sold, by slug. No credential is needed; without one name the `organization`.
+
+    It may be left out where the server has one of its own (METERSTREAM_API__ORGANIZATION).
+    """
     after = decode_cursor(cursor, _After)
     organization_id = await organization_asked_for(request, stores, visitor, organization)
     own = visitor is not None and visitor.organization_id == organization_id

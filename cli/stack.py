@@ -32,11 +32,11 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return once everything is ready.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the data of a stopped stack and begin anew.")] = False,
 ) -> None:
-    """Start Kafka, Postgres, ClickHouse, a Stripe simulator, the API and the workers, whatever does not run yet.
+    """Start Kafka, Postgres, ClickHouse, Valkey, a Stripe simulator, the API and the workers, whatever does not run.
 
     Without --detach it stays in the foreground: Ctrl-C stops everything. A part whose URL is set in the environment
-    (METERSTREAM_KAFKA__BOOTSTRAP_SERVERS, …_POSTGRES__URL, …_CLICKHOUSE__URL) is used as it is, and so is Stripe
-    itself where METERSTREAM_STRIPE__API_KEY is set.
+    (METERSTREAM_KAFKA__BOOTSTRAP_SERVERS, …_POSTGRES__URL, …_CLICKHOUSE__URL, …_VALKEY__URL) is used as it is; so is
+    Stripe itself where METERSTREAM_STRIPE__API_KEY is set.
     """
     console = Console(highlight=False)
     with shown_failures(), _terminating_like_ctrl_c():

@@ -25,3 +25,14 @@ async def test_the_page_and_all_it_names_come_from_our_own_host() -> None:
             answer = await client.get(address)
             assert answer.status_code == 200, address
             assert answer.content
+
+
+async def test_who_opens_the_address_alone_is_led_to_the_documentation() -> None:
+    settings = Settings.model_construct(kafka=KafkaSettings())
+    app = create_app(settings, build_stores(settings))
+    for root in ("", "/behind"):
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app, root_path=root), base_url="http://us"
+        ) as client:
+            answer = await it.get("/")
+            assert (answer.status_code, answer.headers["location"]) == (307, f"{root}/docs")
