@@ -31,8 +31,7 @@ async def test_who_opens_the_address_alone_is_led_to_the_documentation() -> None
     settings = Settings.model_construct(kafka=KafkaSettings())
     app = create_app(settings, build_stores(settings))
     for root in ("", "/behind"):
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app, root_path=root), base_url="http://us"
-        ) as client:
-            answer = await it.get("/")
+        transport = httpx.ASGITransport(app, root_path=root)
+        async with httpx.AsyncClient(transport=transport, base_url="http://ours") as client:
+            answer = await client.get("/")
             assert (answer.status_code, answer.headers["location"]) == (307, f"{root}/docs")
