@@ -22,6 +22,7 @@ from api.one_subscription import begun_alone, follow_checkout
 from api.purchases import Purchase, read_purchase
 from api.stores import Stores
 from api.stripe_keys import new_id, stripe_key
+from api.trials import trial_of
 from billing.offers import cycle_name
 from billing.stripe_objects import CHECKOUT_KEY
 from runtime.errors import BusinessLogicError, RateLimited, Unavailable
@@ -56,11 +57,12 @@ async def start(
     Who has a subscription of the same product already gets 409 ALREADY_SUBSCRIBED; `details` say how to change it. A
     page that the customer left open for the same product is closed, so that nobody pays twice; while another request of
     theirs opens one, or subscribes them, the answer is 409 CUSTOMER_BUSY. While Stripe is out of reach it is 503, and
-    the same request again finishes it.
+    the same request again finishes it. The plan's trial is given once, also to a user whose customer was deleted and
+    made anew.
     """
     purchase = await read_purchase(request, stores, actor, body)
     organization_id = purchase.row.organization_id
-    trial_days = _trial_days(purchase, body.trial_days)
+    _require_offered(purchase, body.trial_days)
     customer = await buyer(
         stores, actor, None if body.customer_id is None else str(body.customer_id), organization_id=organization_id
     )
@@ -82,7 +84,7 @@ async def start(
                 purchase,
                 customer=await stripe_customer_of(stores, actor, customer),
                 checkout_id=checkout_id,
-                trial_days=trial_days,
+                trial_days=await trial_of(stores, actor, customer, purchase, asked=body.trial_days),
                 discount=discount or None,
             ),
         )
@@ -138,7 +140,7 @@ async def _visible(stores: Stores, actor: Actor, checkout_id: str) -> CheckoutRo
         return await find_checkout(connection, checkout_id)
 
 
-def _trial_days(purchase: Purchase, wanted: int | None) -> int:
+def _require_offered(purchase: Purchase, wanted: int | None) -> None:
     offered = purchase.plan.trial_days
     if wanted is not None and wanted > offered:
         raise BusinessLogicError(
@@ -147,7 +149,6 @@ def _trial_days(purchase: Purchase, wanted: int | None) -> int:
             field="trial_days",
             most=offered,
         )
-    return offered if wanted is None else wanted
 
 
 def _session_params(

@@ -53,7 +53,11 @@ class StartCheckout(SentBody):
     )
     discount_code: str | None = Field(default=None, pattern="^[A-Za-z0-9_-]{1,64}$", examples=["LAUNCH20"])
     trial_days: int | None = Field(
-        default=None, strict=True, ge=0, description="At most the plan's, which is meant if left out."
+        default=None,
+        strict=True,
+        ge=0,
+        description="If left out, the plan's, for who never had the product. The seller may give it again, but no"
+        " longer one; 0 is none.",
     )
     automatic_tax: bool = Field(default=False, description="Let Stripe compute taxes from the address on the page.")
     success_url: WebAddress

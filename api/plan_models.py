@@ -51,7 +51,9 @@ class PlanTerms(SentBody):
     product: str = Field(
         default="", description="Stripe's product, where plans share one: a customer has one subscription a product."
     )
-    trial_days: int = Field(default=0, strict=True, description="0 to 730.", examples=[14])
+    trial_days: int = Field(
+        default=0, strict=True, description="0 to 730. None for who had the product before.", examples=[14]
+    )
     metadata: dict[str, str] = Field(default_factory=dict, description="Kept on Stripe's product: at most 50 pairs.")
     features: list[FeatureDocument] = Field(default_factory=list, max_length=200)
     prices: list[PriceDocument] = Field(default_factory=list, max_length=100)

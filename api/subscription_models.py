@@ -73,7 +73,11 @@ class CreateSubscription(SentBody):
     quantity: Quantity = 1
     discount_code: str | None = Field(default=None, max_length=64, examples=["SPRING20"])
     trial_days: int | None = Field(
-        default=None, strict=True, ge=0, le=MAX_TRIAL_DAYS, description="The plan's, if missing; 0 is none."
+        default=None,
+        strict=True,
+        ge=0,
+        le=MAX_TRIAL_DAYS,
+        description="If missing, the plan's, for who never had the product. The seller may give any; 0 is none.",
     )
     reason: Reason
 

@@ -30,6 +30,7 @@ from api.subscription_models import (
     subscription_as_json,
 )
 from api.subscription_turns import MARK, Asker, SubscriptionId, Writing, require_seller, show_subscription
+from api.trials import trial_of
 from billing.subscriptions import Status
 from runtime.errors import NotFoundError
 from runtime.logging import get_logger
@@ -39,7 +40,6 @@ from sinks.postgres.customers import CustomerRow
 from sinks.postgres.subscriptions import (
     SubscriptionFilters,
     find_subscription_at_stripe,
-    had_product,
     list_subscriptions,
     read_subscription,
 )
@@ -62,7 +62,6 @@ class _Order:
 
     customer: CustomerRow
     purchase: Purchase
-    trial_days: int
     promotion_code: str | None
 
 
@@ -133,9 +132,10 @@ async def show(
 async def create(body: CreateSubscription, asker: Writing) -> Response:
     """Subscribe a customer, and charge the first period to their default payment method.
 
-    A card that is declined leaves nothing, here and at Stripe. What is on trial is charged when the trial ends. Who has
-    a subscription of the same product already gets 409 ALREADY_SUBSCRIBED, and 409 CUSTOMER_BUSY while another request
-    subscribes them to anything. Checkout pages that they left open for the same product are closed.
+    A card that is declined leaves nothing, here and at Stripe. What is on trial is charged when the trial ends; the
+    plan's trial is given once, also to a user whose customer was deleted and made anew. Who has a subscription of the
+    same product already gets 409 ALREADY_SUBSCRIBED, and 409 CUSTOMER_BUSY while another request subscribes them to
+    anything. Checkout pages that they left open for the same product are closed.
     """
     stores, actor = asker.stores, asker.actor
     order = await _order(asker, body)
@@ -143,7 +143,8 @@ async def create(body: CreateSubscription, asker: Writing) -> Response:
     access = Access(organization_id=order.customer.organization_id)
     mirror = stores.selling.mirror
     async with begun_alone(stores, actor, order.customer, order.purchase, mark=mark, reason=body.reason):
-        stripe_id, invoice = await _begin(asker, order, mark)
+        trial_days = await trial_of(stores, actor, order.customer, order.purchase, asked=body.trial_days, mark=mark)
+        stripe_id, invoice = await _begin(asker, order, mark, trial_days=trial_days)
         await mirror.look("subscription", stripe_id, actor=actor.name, reason=body.reason, access=access)
     if invoice is not None:
         await mirror.look("invoice", invoice, actor=actor.name, access=access)
@@ -174,6 +175,8 @@ async def _order(asker: Asker, body: CreateSubscription) -> _Order:
     plan = purchase.row
     if plan.organization_id != customer.organization_id:
         raise NotFoundError("You are no customer of who sells this plan.", code="CUSTOMER_NOT_FOUND")
+    if body.trial_days is not None and body.trial_days > purchase.plan.trial_days:
+        require_seller(actor, "give a longer trial")
     promotion_code = None
     if body.discount_code is not None:
         code = await usable_code(
@@ -184,24 +187,10 @@ async def _order(asker: Asker, body: CreateSubscription) -> _Order:
             currency=purchase.currency,
         )
         promotion_code = code.stripe_promotion_code_id
-    return _Order(customer, purchase, await _trial_days(asker, customer, purchase, body.trial_days), promotion_code)
+    return _Order(customer, purchase, promotion_code)
 
 
-async def _trial_days(asker: Asker, customer: CustomerRow, purchase: Purchase, asked: int | None) -> int:
-    """Return how long the trial is: the plan's, which an end user gets once, or what the seller gives."""
-    days = purchase.plan.trial_days
-    if asker.actor.kind == "user" and days:
-        async with asker.stores.postgres.acting(asker.actor.access) as connection:
-            if await had_product(connection, customer_id=customer.id, stripe_product_id=purchase.product):
-                days = 0
-    if asked is None:
-        return days
-    if asked > days:
-        require_seller(asker.actor, "give a longer trial")
-    return asked
-
-
-async def _begin(asker: Asker, order: _Order, mark: str) -> tuple[str, str | None]:
+async def _begin(asker: Asker, order: _Order, mark: str, *, trial_days: int) -> tuple[str, str | None]:
     """Create it at Stripe; return its id and its first invoice's."""
     purchase = order.purchase
     stripe_customer = await stripe_customer_of(asker.stores, asker.actor, order.customer)
@@ -215,8 +204,8 @@ async def _begin(asker: Asker, order: _Order, mark: str) -> tuple[str, str | Non
         "payment_behavior": "error_if_incomplete",
         "metadata": {MARK: mark},
     }
-    if order.trial_days:
-        params["trial_period_days"] = order.trial_days
+    if trial_days:
+        params["trial_period_days"] = trial_days
     if order.promotion_code is not None:
         params["discounts"] = [{"promotion_code": order.promotion_code}]
     with explained_refusals():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, TypeVar
@@ -192,9 +192,14 @@ async def plans_of_prices(
             return await cursor.fetchall()
 
 
-async def had_product(connection: AsyncConnection, *, customer_id: str, stripe_product_id: str) -> bool:
-    """Say whether a customer ever subscribed to a product."""
-    values: Mapping[str, str] = {"customer_id": customer_id, "stripe_product_id": stripe_product_id}
+async def had_product(
+    connection: AsyncConnection, *, customer_id: str, stripe_product_id: str, except_mark: str | None = None
+) -> bool:
+    """Say whether a customer, or one that their user was before, ever subscribed to a product.
+
+    What the request with the mark `except_mark` began does not count.
+    """
+    values = {"customer_id": customer_id, "stripe_product_id": stripe_product_id, "except_mark": except_mark}
     with translated_errors():
         found = await (await connection.execute(_SQL["had_product"], values)).fetchone()
     return bool(found and found[0])

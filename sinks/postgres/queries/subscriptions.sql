@@ -77,12 +77,24 @@ where organization_id = %(organization_id)s
 order by version desc
 
 -- name: had_product
--- Whether a customer ever subscribed to a product: a trial is for who did not.
+-- Whether a customer, or a deleted one of the same user, ever subscribed to a product: a trial is for who did not. The
+-- history tells also what was changed for another product since.
+with buyers as (
+    select %(customer_id)s::uuid id
+    union
+    select other.id
+    from customers buyer
+    join customers other on other.user_id = buyer.user_id and other.organization_id = buyer.organization_id
+    where buyer.id = %(customer_id)s)
 select exists (
-    select from subscriptions s
-    join pricing_plans p on p.id = s.plan_id
-    where s.customer_id = %(customer_id)s and p.stripe_product_id = %(stripe_product_id)s
-        and s.status <> 'incomplete_expired')
+    select from buyers
+    join subscriptions s on s.customer_id = buyers.id
+    join subscription_changes c on c.subscription_id = s.id
+    cross join jsonb_array_elements(c."to" -> 'items') item
+    join pricing_plans p on p.stripe_product_id = %(stripe_product_id)s
+    join jsonb_each_text(p.stripe_prices) sold on sold.value = item ->> 'price'
+    where s.status <> 'incomplete_expired'
+        and s.stripe_object -> 'metadata' ->> 'meterstream_request' is distinct from %(except_mark)s)
 
 -- name: changes
 -- Newest first.

@@ -44,7 +44,7 @@ USUAL: dict[str, Any] = {
     "interval": None, "actor": None, "action": None, "target_id": None, "status": None, "deleted": False,
     "before": None, "before_id": None, "at": None, "after_at": None, "after_id": None, "after": 0, "after_slug": "",
     "after_version": 0, "limit": 100, "states": ["active"], "state": "active", "prices": ["price_7"], "code": "code7",
-    "stripe_id": "sub_7", "stripe_product_id": "prod_7", "stripe_payment_method_id": "pm_7",
+    "stripe_id": "sub_7", "stripe_product_id": "prod_7", "except_mark": None, "stripe_payment_method_id": "pm_7",
     "key": of("key"), "key_hash": KEY, "token_hash": KEY, "name": "new", "role": "admin", "version": 1,
     "answer": b"", "locked_until": datetime.now(UTC), "kept": timedelta(days=1), "holder": "test", "seconds": 90,
     "redemptions": 1, "reason": None, "address": None, "metadata": "{}", "subjects": ["subject-7"], "positions": [],
@@ -166,6 +166,11 @@ def test_the_api_finds_rows_by_an_index(filled: psycopg.Connection, question: Qu
 )
 def test_workers_find_what_is_due_by_an_index(filled: psycopg.Connection, question: Question) -> None:
     assert scanned(filled, WORKER_ROLE, question, ("app.user_id", "")) == []
+
+
+@pytest.mark.parametrize("file", ["inbox", "outbox"])
+def test_operators_find_what_waits_longest_by_an_index(filled: psycopg.Connection, file: str) -> None:
+    assert scanned(filled, API_ROLE, Question(file, "find_oldest"), ("app.operator", "on")) == []
 
 
 @pytest.mark.parametrize("key", ["find_api_key", "find_invitation"])
