@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from api.actor import Actor
+from api.documentation import PREFIX
 from api.purchases import Purchase
 from api.stores import Stores
 from runtime.errors import ConflictError, InvalidInput
@@ -78,14 +80,23 @@ async def _require_unsubscribed(stores: Stores, customer: CustomerRow, purchase:
         held = await subscription_of_product(connection, customer_id=customer.id, stripe_product_id=purchase.product)
         if held is None:
             return
-        if mark is not None and (await find_subscription(connection, held.id)).request_mark == mark:
-            return
-    change = f"/api/v1/subscriptions/{held.id}"
+        row = await find_subscription(connection, held.id)
+    if mark is not None and row.request_mark == mark:
+        return
+    path = f"{PREFIX}/subscriptions/{held.id}"
+    change: dict[str, Any] | None = {"method": "PATCH", "path": path, "body": {"plan": purchase.row.slug}}
+    advice = f"change it with PATCH {path}"
+    if row.cancel_at is not None or row.cancel_at_period_end:
+        change = {"method": "POST", "path": f"{path}/reactivate", "body": {}}
+        advice = f"it is to end, and goes on after POST {path}/reactivate"
+    elif row.plan_id == purchase.row.id:
+        change = None
+        advice = f"it is this very plan; another interval or quantity is for PATCH {path}"
     raise ConflictError(
-        f"The customer has a subscription to {held.plan} already: change it with PATCH {change}.",
+        f"The customer has a subscription to {held.plan} already: {advice}.",
         code="ALREADY_SUBSCRIBED",
         subscription_id=held.id,
         status=held.status,
         plan=held.plan,
-        change={"method": "PATCH", "path": change, "body": {"plan": purchase.row.slug}},
+        change=change,
     )

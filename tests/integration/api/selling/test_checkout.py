@@ -78,14 +78,18 @@ def test_a_product_is_bought_once(shop: Shop) -> None:
     customer = shop.customer()["id"]
     checkout = shop.checkout(customer_id=customer).json()
     shop.pay(checkout["url"])
-    for plan in ("team", "max"):
+    for plan, body in (("team", None), ("max", {"plan": "max"})):
         again = shop.checkout(customer_id=customer, plan=plan)
         assert error_of(again) == (409, "ALREADY_SUBSCRIBED")
         details = again.json()["error"]["details"]
         done = shop.client.get(f"/api/v1/checkout/{checkout['id']}").json()
         assert details["subscription_id"] == done["subscription"]["id"]
-        assert details["change"]["path"] == f"/api/v1/subscriptions/{details['subscription_id']}"
-        assert details["change"]["body"] == {"plan": plan}
+        path = f"/api/v1/subscriptions/{details['subscription_id']}"
+        assert details["change"] == (body and {"method": "PATCH", "path": path, "body": body})
+    shop.client.post(f"{path}/cancel", json={}).raise_for_status()
+    change = shop.checkout(customer_id=customer, plan="max").json()["error"]["details"]["change"]
+    assert (change["method"], change["path"]) == ("POST", f"{path}/reactivate")
+    assert shop.client.request(change["method"], change["path"], json=change["body"]).status_code == 200
 
 
 def test_a_page_left_open_is_closed_when_another_is_begun(shop: Shop) -> None:
