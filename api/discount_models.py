@@ -30,7 +30,7 @@ def _percent(value: object) -> Decimal:
     except InvalidInput as exc:
         raise ValueError(exc.message) from exc
     if percent % _LEAST_PERCENT:
-        raise ValueError("percent_off has at most two decimals")
+        raise ValueError("should have at most two decimals")
     return percent
 
 

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.invalid_requests import field_and_message
 from runtime import errors
 from runtime.logging import get_logger
 
@@ -33,6 +34,8 @@ _STATUS: Final[tuple[tuple[type[errors.MeterstreamError], int], ...]] = (
     (errors.Unavailable, 503),
 )
 _RETRY_AFTER_S: Final = 1
+# Which call to Stripe it was: logs know it, and no client can do anything with it.
+_OF_OUR_LOG: Final = frozenset({"call", "tries"})
 _PROBLEM_JSON: Final = "application/problem+json"
 # Codes of what the framework itself refuses.
 _FRAMEWORK_CODES: Final = {
@@ -109,7 +112,7 @@ def error_response(
 def respond(error: errors.MeterstreamError, *, request_id: str, accept: str) -> Response:
     """Return the answer to one of our errors; what is ours is logged, and told without its inside."""
     status = status_of(error)
-    details = dict(error.details)
+    details = {name: value for name, value in error.details.items() if name not in _OF_OUR_LOG}
     headers = {}
     if status in (429, 503) or "retry_after_s" in details:
         headers["Retry-After"] = str(details.get("retry_after_s", _RETRY_AFTER_S))
@@ -117,7 +120,7 @@ def respond(error: errors.MeterstreamError, *, request_id: str, accept: str) -> 
         headers["WWW-Authenticate"] = 'Bearer realm="meterstream"'
     message = error.message
     if status == 500:
-        log.error("A request failed", code=error.code, reason=message, **_without_reserved(details))
+        log.error("A request failed", code=error.code, reason=message, **_without_reserved(error.details))
         message, details = "Something is wrong on our side; the request id finds it in our logs.", {}
     return error_response(
         status=status,
@@ -149,9 +152,17 @@ async def _on_our_error(request: Request, error: Exception) -> Response:
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    problems = [{"field": _field(problem["loc"]), "message": problem["msg"]} for problem in error.errors()]
-    first = problems[0]
-    invalid = errors.SchemaValidation(f"{first['field']}: {first['message']}", field=first["field"], problems=problems)
+    told = error.errors()
+    if isinstance(told[0].get("input"), bytes) and told[0]["loc"] == ("body",):
+        return await _on_our_error(request, _unread(request.headers.get("content-type")))
+    problems = [field_and_message(problem) for problem in told]
+    field, message = problems[0]
+    invalid = errors.SchemaValidation(
+        # What is said of a whole body names the place itself.
+        message if told[0]["type"] == "value_error" and field == "body" else f"{field}: {message}",
+        field=field,
+        problems=[{"field": each, "message": text} for each, text in problems],
+    )
     return await _on_our_error(request, invalid)
 
 
@@ -171,10 +182,12 @@ def _accept(headers: Headers) -> str:
     return headers.get("accept", "")
 
 
-def _field(location: tuple[int | str, ...]) -> str:
-    """Name the field as the caller wrote it: without `body`, `query` or `path` in front."""
-    parts = location[1:] if location and location[0] in ("body", "query", "path", "header") else location
-    return ".".join(map(str, parts)) or "body"
+def _unread(content_type: str | None) -> errors.InvalidInput:
+    """Return what is said of a body that nobody could take for JSON."""
+    came = "without one" if content_type is None else f"with {content_type[:80]!r}"
+    return errors.InvalidInput(
+        f"Send the body with the header Content-Type: application/json; it came {came}.", field="Content-Type"
+    )
 
 
 def _without_reserved(details: Mapping[str, Any]) -> dict[str, Any]:

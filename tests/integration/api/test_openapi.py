@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
+from api.invalid_requests import PATTERNS
 from tests.integration.api.people import someone
 from tests.integration.api.service import Service
 
@@ -72,6 +74,22 @@ def test_every_operation_is_described(service: Service) -> None:
                 properties = model.get("properties", {}).values()
                 assert "example" in content or "example" in model or any("examples" in one for one in properties), where
     assert "HTTPValidationError" not in json.dumps(service.app.openapi())
+
+
+def patterns(schema: Any) -> Iterator[str]:
+    """Yield the patterns of a document's texts."""
+    if isinstance(schema, dict):
+        if isinstance(schema.get("pattern"), str):
+            yield schema["pattern"]
+        for each in schema.values():
+            yield from patterns(each)
+    elif isinstance(schema, list):
+        for each in schema:
+            yield from patterns(each)
+
+
+def test_what_a_pattern_asks_for_is_said_in_words(service: Service) -> None:
+    assert set(patterns(service.app.openapi())) == set(PATTERNS)
 
 
 def test_the_document_needs_no_key(service: Service) -> None:

@@ -54,6 +54,13 @@ def test_what_is_ours_is_told_without_its_inside() -> None:
     assert json.loads(response.body)["error"]["details"] == {}
 
 
+def test_calls_to_stripe_are_for_the_log() -> None:
+    refused = errors.PaymentFailed("no", decline_code="lost_card", call="PaymentMethodService.attach", tries=1)
+    told = json.loads(respond(refused, request_id="r1", accept="").body)["error"]["details"]
+    assert told == {"decline_code": "lost_card"}
+    assert refused.details["call"] == "PaymentMethodService.attach"
+
+
 def test_later_says_when() -> None:
     assert respond(errors.RateLimited("x", retry_after_s=7), request_id="", accept="").headers["retry-after"] == "7"
     assert respond(errors.Unavailable("x"), request_id="", accept="").headers["retry-after"] == "1"
