@@ -28,6 +28,8 @@ router = APIRouter(prefix=f"{PREFIX}/subscriptions", tags=["subscriptions"], rou
 
 # Without a body, too.
 _NO_REASON: Final = Because(reason=None)
+_AT_PERIOD_END: Final = CancelSubscription()
+_VOID: Final = PauseSubscription(reason=None)
 _ANSWERS: Final[dict[str, Any]] = {
     "response_model": SubscriptionBody,
     "responses": errors(400, 404, 409, 413, 422, 429),
@@ -37,8 +39,8 @@ _ANSWERS: Final[dict[str, Any]] = {
 @router.post("/{id}/cancel", summary="Cancel", **_ANSWERS)
 async def cancel(
     id: SubscriptionId,  # noqa: A002 - the path's name
-    body: CancelSubscription,
     asker: Writing,
+    body: CancelSubscription = _AT_PERIOD_END,
 ) -> Response:
     """End a subscription: now, or with the period that is paid. A change that was to come is withdrawn."""
     details: dict[str, str] = {}
@@ -91,8 +93,8 @@ async def reactivate(
 @router.post("/{id}/pause", summary="Pause collection", **_ANSWERS)
 async def pause(
     id: SubscriptionId,  # noqa: A002 - the path's name
-    body: PauseSubscription,
     asker: Writing,
+    body: PauseSubscription = _VOID,
 ) -> Response:
     """Collect nothing for a while; the status stays as it is. Paused already: with these terms from now on."""
     require_seller(asker.actor, "pause what is to be paid")

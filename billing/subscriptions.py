@@ -102,8 +102,9 @@ def next_status(status: Status, action: Action) -> Status:
     if moved is not None:
         return moved
     allowed = [each.value for each in allowed_actions(status)]
+    possible = f"possible: {', '.join(allowed)}" if allowed else "it has ended for good; create another one"
     raise InvalidStateTransition(
-        f"{action} is not possible while the subscription is {status}; possible: {', '.join(allowed) or 'nothing'}",
+        f"{action} is not possible while the subscription is {status}; {possible}",
         status=status.value,
         action=action.value,
         allowed=allowed,

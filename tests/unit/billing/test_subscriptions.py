@@ -47,6 +47,7 @@ def test_each_cell(status: Status, action: Action, expected: str) -> None:
     assert caught.value.details["action"] == action
     assert sorted(caught.value.details["allowed"]) == sorted(allowed)
     assert action not in allowed
+    assert ("create another one" in caught.value.message) == (not allowed)
 
 
 def test_final_states_allow_nothing_and_all_states_are_reached() -> None:

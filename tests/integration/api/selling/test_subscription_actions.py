@@ -56,6 +56,19 @@ def test_a_cancellation_at_the_periods_end_can_be_withdrawn(shop: Shop) -> None:
     assert kinds(shop, made) == ["cancel_withdrawn", "cancel_scheduled", "created"]
 
 
+def test_what_may_be_left_out_may_all_be_left_out(shop: Shop) -> None:
+    shop.sell(**SOLO)
+    path = f"/api/v1/subscriptions/{subscribe(shop, 'solo')['id']}"
+    assert shop.client.post(f"{path}/pause").json()["pause"]["behavior"] == "void"
+    assert shop.client.post(f"{path}/resume").json()["pause"] is None
+    assert shop.client.post(f"{path}/cancel").json()["cancel_at_period_end"] is True
+    assert shop.client.post(f"{path}/reactivate").json()["cancel_at_period_end"] is False
+    # Not taken for none: who sends `now` without saying what it is does not mean the period's end.
+    unread = shop.client.post(f"{path}/cancel", content='{"at": "now"}', headers={"Content-Type": "text/plain"})
+    assert unread.status_code == 400
+    assert "Content-Type: application/json" in unread.json()["error"]["message"]
+
+
 def test_a_cancellation_now_is_for_good(shop: Shop) -> None:
     shop.sell(**SOLO)
     made = subscribe(shop, "solo")
