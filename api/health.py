@@ -23,6 +23,8 @@ router = APIRouter(tags=["operations"])
 _PROBE_TIMEOUT_S: Final = 3.0
 # The monitor looks every 5 s; older findings say nothing.
 _LOOK_AGE_S: Final = 30.0
+_NOT_KNOWN: Final = "its lag is not known now"
+_WAITS: Final = {"inbox": "Stripe's events", "outbox": "changes of ours"}
 
 
 class Alive(BaseModel):
@@ -42,7 +44,9 @@ class Readiness(BaseModel):
     """Whether requests can be served and usage is being counted."""
 
     ready: bool
-    parts: dict[str, Part] = Field(description="postgres, clickhouse, kafka, metering, warehouse, ledger")
+    parts: dict[str, Part] = Field(
+        description="postgres, clickhouse, kafka, metering, warehouse, ledger; billing, where Stripe has a key"
+    )
 
 
 @router.get("/healthz", summary="Alive", response_model=Alive)
@@ -67,7 +71,7 @@ async def readyz(request: Request, stores: OpenStores) -> Response:
         "postgres": postgres,
         "clickhouse": clickhouse,
         "kafka": kafka or stores.producer.problem,
-        **_consumers(monitor.findings),
+        **_consumers(monitor.findings, sells=stores.stripe is not None),
     }
     ready = not any(parts.values())
     shown = {name: {"ok": reason is None, "reason": reason} for name, reason in parts.items()}
@@ -86,15 +90,18 @@ async def metrics(request: Request) -> Response:
     return Response(generate_latest(telemetry.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def _consumers(findings: Findings) -> dict[str, str | None]:
+def _consumers(findings: Findings, *, sells: bool) -> dict[str, str | None]:
     if findings.looked_at_s is None or time.monotonic() - findings.looked_at_s > _LOOK_AGE_S:
-        metering = warehouse = "its lag is not known now"
-        return {"metering": metering, "warehouse": warehouse, "ledger": _differences(findings)}
-    return {
-        "metering": _stalled("metering", findings.metering_stalled, findings.metering_lag),
-        "warehouse": _stalled("warehouse", findings.warehouse_stalled, findings.warehouse_lag),
-        "ledger": _differences(findings),
-    }
+        consumers: dict[str, str | None] = dict.fromkeys(("metering", "warehouse", "billing"), _NOT_KNOWN)
+    else:
+        consumers = {
+            "metering": _stalled("metering", findings.metering_stalled, findings.metering_lag),
+            "warehouse": _stalled("warehouse", findings.warehouse_stalled, findings.warehouse_lag),
+            "billing": _waiting(findings.billing_stalled),
+        }
+    if not sells:
+        del consumers["billing"]
+    return {**consumers, "ledger": _differences(findings)}
 
 
 def _differences(findings: Findings) -> str | None:
@@ -107,6 +114,13 @@ def _stalled(name: str, partitions: list[int], lag: dict[int, int] | None) -> st
     records = sum(lag.get(partition, 0) for partition in partitions)
     where = ", ".join(map(str, partitions))
     return f"{records} records wait and nothing commits in partitions {where}: is a {name} worker running?"
+
+
+def _waiting(boxes: list[str]) -> str | None:
+    if not boxes:
+        return None
+    what = " and ".join(_WAITS[box] for box in boxes)
+    return f"{what} wait and nothing moves: is a billing worker running?"
 
 
 async def _probe(question: Awaitable[object]) -> str | None:

@@ -13,6 +13,7 @@ from runtime.errors import MeterstreamError
 from runtime.logging import get_logger
 from runtime.telemetry import Telemetry
 from sinks.clickhouse.ledger import compare
+from sinks.postgres import inbox, outbox
 from sinks.postgres.access import Access
 from sinks.postgres.ledger import find_differences, read_progress, read_recent_loads
 
@@ -23,6 +24,8 @@ _EVERY_S = 5.0
 # The ledger reads the journal: its cost grows with it, and a difference does not go away by itself.
 _LEDGER_EVERY_S = 30.0
 _COMPARED_LOADS = 1_000
+# What the oldest row of each waits for; numbered as StallWatch numbers partitions.
+_BOXES = ("inbox", "outbox")
 
 
 @dataclass
@@ -35,6 +38,8 @@ class Findings:
     warehouse_lag: dict[int, int] | None = None
     metering_stalled: list[int] = field(default_factory=list)
     warehouse_stalled: list[int] = field(default_factory=list)
+    billing_stalled: list[str] = field(default_factory=list)
+    """What waits: inbox (Stripe's events), outbox (our changes)."""
     differences: list[str] | None = None
 
 
@@ -48,6 +53,7 @@ class Monitor:
         self._whole_log = whole_log
         self._metering = StallWatch(stalled_after_s=stalled_after_s)
         self._warehouse = StallWatch(stalled_after_s=stalled_after_s)
+        self._billing = StallWatch(stalled_after_s=stalled_after_s)
         self._ledger_due_s = 0.0
 
     async def run(self) -> None:
@@ -61,6 +67,9 @@ class Monitor:
 
     async def look(self) -> None:
         """Look once at lag and stalls, and at the ledger when it is due."""
+        if self._stores.stripe is not None:
+            # First: without Kafka, too, it tells what waits.
+            await self._look_at_billing()
         await self._look_at_progress()
         if time.monotonic() >= self._ledger_due_s:
             await self.look_at_ledger()
@@ -79,6 +88,22 @@ class Monitor:
         self._ledger_due_s = time.monotonic() + _LEDGER_EVERY_S
         if differences:
             log.error("The ledger does not add up", differences=differences[:10], count=len(differences))
+
+    async def _look_at_billing(self) -> None:
+        async with self._stores.postgres.acting(_OPERATOR) as connection:
+            oldest = (await inbox.find_oldest(connection), await outbox.find_oldest(connection))
+        now = self._stores.clock()
+        waiting: dict[int, int] = {}
+        for box, (name, since) in enumerate(zip(_BOXES, oldest, strict=True)):
+            age_s = 0.0 if since is None else max((now - since).total_seconds(), 0.0)
+            self._telemetry.oldest_waiting_s.labels(name).set(age_s)
+            if since is not None:
+                waiting[box] = round(since.timestamp() * 1_000_000)
+        # The oldest row is where the worker stands: as long as that changes it is slow, and not stalled.
+        ends = {box: waiting[box] + 1 if box in waiting else 0 for box in range(len(_BOXES))}
+        stalled = self._billing.observe(time.monotonic(), positions=waiting, ends=ends)
+        self.findings.billing_stalled = [_BOXES[box] for box in stalled]
+        self._telemetry.stalled.labels("billing").set(bool(stalled))
 
     async def _look_at_progress(self) -> None:
         # Positions first: what arrives in between is lag, never a position beyond the end.

@@ -38,6 +38,12 @@ class Telemetry:
         self.last_commit_age_s = Gauge(
             "meterstream_last_commit_age_seconds", "Seconds since the last commit.", ["app"], registry=r
         )
+        self.oldest_waiting_s = Gauge(
+            "meterstream_oldest_waiting_seconds",
+            "Age of the oldest of Stripe's events that is not applied, and of our changes that is not published.",
+            ["box"],  # inbox, outbox
+            registry=r,
+        )
         self.stalled = Gauge("meterstream_stalled", "1 while lag grows and nothing commits.", ["app"], registry=r)
         self.rebuilding = Gauge(
             "meterstream_rebuilding", "1 while an index or a store is being rebuilt.", ["app"], registry=r

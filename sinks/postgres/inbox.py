@@ -99,6 +99,13 @@ async def take_due(connection: AsyncConnection, *, limit: int) -> list[InboxEven
             return await cursor.fetchall()
 
 
+async def find_oldest(connection: AsyncConnection) -> datetime | None:
+    """Return since when an event waits to be applied; one that failed waits once it is due again."""
+    with translated_errors():
+        row = await (await connection.execute(_SQL["find_oldest"])).fetchone()
+    return None if row is None else row[0]
+
+
 async def read_open(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, int]:
     """Return which of these are still to be applied, and how often each failed."""
     with translated_errors():

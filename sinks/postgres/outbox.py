@@ -42,6 +42,13 @@ async def read_unsent(connection: AsyncConnection, *, limit: int) -> list[Outbox
             return await cursor.fetchall()
 
 
+async def find_oldest(connection: AsyncConnection) -> datetime | None:
+    """Return since when a change waits to be sent."""
+    with translated_errors():
+        row = await (await connection.execute(_SQL["find_oldest"])).fetchone()
+    return None if row is None else row[0]
+
+
 async def mark_sent(connection: AsyncConnection, ids: Iterable[int]) -> None:
     """Note that Kafka has these."""
     with translated_errors():

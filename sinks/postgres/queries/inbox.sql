@@ -22,6 +22,12 @@ where state = 'received' and try_at <= now()
 order by try_at limit %(limit)s
 for update skip locked
 
+-- name: find_oldest
+-- Of those that nothing became of yet. What failed waits on purpose, until it is due again.
+select received_at from stripe_inbox
+where state = 'received' and (tries = 0 or try_at <= now())
+order by received_at limit 1
+
 -- name: read_open
 -- Of these events, what is still to be applied, and how often it failed.
 select event_id, tries from stripe_inbox where event_id = any(%(ids)s) and state = 'received'

@@ -15,8 +15,8 @@ from tests.integration.stripe.simulator_process import SimulatorProcess
 
 
 @contextmanager
-def selling_service(stack: TestStack, stripe: SimulatorProcess) -> Iterator[Service]:
-    """Serve with fresh stores; patience with Stripe is short."""
+def selling_service(stack: TestStack, stripe: SimulatorProcess, **api: Any) -> Iterator[Service]:
+    """Serve with fresh stores, and settings of the API's own; patience with Stripe is short."""
     name = uuid.uuid4().hex[:10]
     with tempfile.TemporaryDirectory() as folder, stack.postgres_database() as postgres_url:
         settings = stack.settings(
@@ -27,7 +27,7 @@ def selling_service(stack: TestStack, stripe: SimulatorProcess) -> Iterator[Serv
         )
         changes: dict[str, Any] = {
             "stripe": stripe.settings(max_requests_per_s=1_000, breaker_failures=10_000),
-            "api": settings.api.model_copy(update={"stripe_give_up_s": 1.0}),
+            "api": settings.api.model_copy(update={"stripe_give_up_s": 1.0, **api}),
         }
         with running_service(settings.model_copy(update=changes)) as running:
             yield running

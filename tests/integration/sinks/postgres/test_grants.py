@@ -60,6 +60,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "stripe_inbox": (SIU, SIU),
     "outbox": (SI, SIU),
     "job_cursors": (NONE, SIU),
+    "stripe_account": (SI, SI),
     "schema_migrations": (NONE, S),
 }
 _TABLE_GRANTS = """

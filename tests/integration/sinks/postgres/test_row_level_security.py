@@ -20,9 +20,11 @@ from runtime.settings import PostgresSettings
 from sinks.postgres.access import API_ROLE, WORKER_ROLE, Access, PostgresAccess
 from tests.engines import TestStack
 
-# What belongs to no tenant: totals and the log's journal, of which the API reads the second, and Stripe's events.
+# What belongs to no tenant: totals and the log's journal, of which the API reads the second, and Stripe's events
+# and account.
 NO_TENANT = {
     *("catalogue_version", "stream_positions", "stream_topics", "stream_blocks", "warehouse_loads", "stripe_inbox"),
+    "stripe_account",
 }
 # Whose a row is, where that is not its `organization_id`.
 OWNERS = {
@@ -254,7 +256,17 @@ async def test_an_operator_sees_what_belongs_to_no_tenant(postgres: PostgresAcce
     for table in filled.tables():
         async with postgres.acting(OPERATOR) as connection:
             seen = await owners(connection, table)
-        all_of_them = {"organizations", "api_keys", "meters", "dead_letters", "dead_letter_decisions", "pricing_plans"}
+        all_of_them = {
+            *(
+                "organizations",
+                "api_keys",
+                "meters",
+                "dead_letters",
+                "dead_letter_decisions",
+                "pricing_plans",
+                "outbox",
+            ),
+        }
         assert seen == (A.owns(table) | B.owns(table) if table in all_of_them else set()), table
 
 
