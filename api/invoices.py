@@ -64,7 +64,7 @@ async def list_all(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """List invoices, newest first; an end user's are those of their own subscriptions."""
+    """List invoices, newest first; an end user's are their own, also of a customer who was deleted."""
     after = decode_cursor(cursor, _After)
     async with stores.postgres.acting(actor.access) as connection:
         filters = InvoiceFilters(

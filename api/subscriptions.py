@@ -84,7 +84,7 @@ async def list_all(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """List subscriptions by when they began; an end user's are their own."""
+    """List subscriptions by when they began; an end user's are their own, also of a customer who was deleted."""
     after = decode_cursor(cursor, _After)
     plan_id = as_uuid(plan) if plan else None
     async with stores.postgres.acting(actor.access) as connection:

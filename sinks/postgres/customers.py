@@ -93,10 +93,11 @@ async def find_customer(connection: AsyncConnection, customer_id: str) -> Custom
 
 
 async def customers_of_user(
-    connection: AsyncConnection, user_id: str, *, organization_id: str | None = None
+    connection: AsyncConnection, user_id: str, *, organization_id: str | None = None, deleted: bool = False
 ) -> list[CustomerRow]:
-    """Return the customers that an end user is, at most one an organization."""
-    return await _all(connection, "of_user", {"user_id": user_id, "organization_id": organization_id})
+    """Return the customers that an end user is, at most one an organization; `deleted`: and those that they were."""
+    values = {"user_id": user_id, "organization_id": organization_id, "deleted": deleted}
+    return await _all(connection, "of_user", values)
 
 
 async def count_deleted(connection: AsyncConnection, user_id: str, *, organization_id: str) -> int:

@@ -16,12 +16,12 @@ from customers
 where id = %(id)s
 
 -- name: of_user
--- Those in force, of one organization or of all.
+-- Those in force, or all, of one organization or of all.
 select id::text, organization_id::text, user_id, stripe_customer_id, name, email, address, tax_ids, currency,
     subjects, metadata, balance_minor, delinquent, version, created_at, updated_at, deleted_at
 from customers
 where user_id = %(user_id)s and (%(organization_id)s::uuid is null or organization_id = %(organization_id)s)
-    and deleted_at is null
+    and (%(deleted)s or deleted_at is null)
 order by created_at desc, id
 
 -- name: deleted_of_user

@@ -59,6 +59,19 @@ def test_they_see_and_change_their_own_alone(shop: Shop, ada: Someone, asked: ht
     assert shop.client.get(path).json() == other
 
 
+def test_what_was_billed_stays_in_their_lists_when_the_customer_is_deleted(
+    shop: Shop, ada: Someone, asked: httpx.Client
+) -> None:
+    shop.sell(**SOLO)
+    made = subscribe(shop, "solo", customer=customer_with(shop, user_id=ada.user_id))
+    asked.delete(f"/api/v1/customers/{made['customer_id']}").raise_for_status()
+    for named in ({}, {"customer_id": made["customer_id"]}):
+        (kept,) = asked.get("/api/v1/subscriptions", params=named).json()["data"]
+        assert (kept["id"], kept["status"]) == (made["id"], "canceled")
+        (invoice,) = asked.get("/api/v1/invoices", params=named).json()["data"]
+        assert invoice["subscription_id"] == made["id"]
+
+
 @pytest.mark.parametrize(
     ("action", "body"),
     [
