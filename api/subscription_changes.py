@@ -13,7 +13,8 @@ from api.answers import ExactRoute, json_answer
 from api.authentication import OpenStores, allowed
 from api.documentation import PREFIX, errors
 from api.paging import Cursor, Limit, Page, decode_cursor, page
-from api.subscription_models import ChangeBody, ChangeSubscription, SubscriptionBody, change_as_json
+from api.subscription_history import ChangeBody, change_as_json, prices_of_change
+from api.subscription_models import ChangeSubscription, SubscriptionBody
 from api.subscription_targets import (
     PRORATIONS,
     Target,
@@ -23,7 +24,7 @@ from api.subscription_targets import (
     require_next_period,
 )
 from api.subscription_turns import SubscriptionId, Turn, Writing, take_turn
-from sinks.postgres.subscriptions import SubscriptionRow, find_subscription, list_changes
+from sinks.postgres.subscriptions import SubscriptionRow, find_subscription, list_changes, plans_of_prices
 
 router = APIRouter(prefix=f"{PREFIX}/subscriptions", tags=["subscriptions"], route_class=ExactRoute)
 
@@ -73,9 +74,11 @@ async def history(
     """Tell what changed, from what to what, by whom, when and why, newest first."""
     before = decode_cursor(cursor, _Before)
     async with stores.postgres.acting(actor.access) as connection:
-        await find_subscription(connection, str(id))
+        owner = await find_subscription(connection, str(id))
         rows = await list_changes(connection, str(id), before_id=before.id if before else None, limit=limit + 1)
-    return json_answer(page(rows, limit, show=change_as_json, place=lambda row: _Before(row.id)))
+        prices = frozenset[str]().union(*map(prices_of_change, rows))
+        plans = await plans_of_prices(connection, list(prices), organization_id=owner.organization_id)
+    return json_answer(page(rows, limit, show=partial(change_as_json, plans=plans), place=lambda row: _Before(row.id)))
 
 
 async def _change_now(body: ChangeSubscription, turn: Turn, target: Target | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
@@ -10,9 +10,10 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api.sent_body import SentBody
+from billing.offers import cycle_name
 from billing.periods import Interval
 from billing.subscriptions import Status
-from sinks.postgres.subscriptions import ChangeRow, PricedPlan, SubscriptionRow
+from sinks.postgres.subscriptions import PricedPlan, SubscriptionRow
 
 Feedback = Literal[
     "customer_service",
@@ -186,6 +187,7 @@ class ScheduledChange(BaseModel):
 
     effective_at: datetime
     plan: PlanOfSubscription | None = Field(description="Null: prices that no plan here knows.")
+    interval: str | None = Field(description="Null: prices that no plan here knows.", examples=["month"])
     quantity: int
 
 
@@ -214,21 +216,6 @@ class SubscriptionBody(BaseModel):
     stripe_subscription_id: str
     created_at: datetime
     updated_at: datetime
-
-
-class ChangeBody(BaseModel):
-    """A line of the history: the difference of two states."""
-
-    id: int
-    kind: str = Field(examples=["plan_changed"])
-    before: dict[str, Any] | None = Field(serialization_alias="from", description="The fields that differ, before.")
-    after: dict[str, Any] | None = Field(serialization_alias="to", description="The same fields afterwards.")
-    actor: str = Field(description="`stripe` where nobody asked us.", examples=["key ms_1a2b3c…"])
-    reason: str | None
-    effective_at: datetime
-    recorded_at: datetime
-    mrr_delta_minor: int
-    currency: str
 
 
 def subscription_as_json(row: SubscriptionRow, plans: Sequence[PricedPlan] = ()) -> dict[str, Any]:
@@ -278,30 +265,26 @@ def scheduled_prices(row: SubscriptionRow) -> frozenset[str]:
     return frozenset(item["price"] for item in phase["items"]) if phase else frozenset()
 
 
-def change_as_json(row: ChangeRow) -> dict[str, Any]:
-    """Return a line of the history as clients see it."""
-    return {
-        "id": row.id,
-        "kind": row.kind,
-        "from": row.before,
-        "to": row.after,
-        "actor": row.actor,
-        "reason": row.reason,
-        "effective_at": row.effective_at,
-        "recorded_at": row.recorded_at,
-        "mrr_delta_minor": row.mrr_delta_minor,
-        "currency": row.currency,
-    }
+def plan_of_items(items: Sequence[Mapping[str, Any]], plans: Sequence[PricedPlan]) -> PricedPlan | None:
+    """Return the first of the plans that has the prices of all items."""
+    prices = {item["price"] for item in items}
+    return next((plan for plan in plans if prices <= set(plan.prices)), None)
+
+
+def interval_of_items(items: Sequence[Mapping[str, Any]], plan: PricedPlan | None) -> str | None:
+    """Return how often items of a plan are billed."""
+    cycle = None if plan is None else plan.cycle(item["price"] for item in items)
+    return None if cycle is None else cycle_name(cycle)
 
 
 def _scheduled_as_json(row: SubscriptionRow, plans: Sequence[PricedPlan]) -> dict[str, Any] | None:
     phase = scheduled_phase(row)
     if phase is None:
         return None
-    prices = scheduled_prices(row)
-    plan = next((plan for plan in plans if prices <= set(plan.prices)), None)
+    plan = plan_of_items(phase["items"], plans)
     return {
         "effective_at": datetime.fromtimestamp(phase["start_date"], UTC),
         "plan": plan and {"id": plan.id, "slug": plan.slug, "version": plan.version, "name": plan.name},
+        "interval": interval_of_items(phase["items"], plan),
         "quantity": max((item["quantity"] for item in phase["items"] if "quantity" in item), default=1),
     }

@@ -79,7 +79,7 @@ class SubscriptionFacts:
     cancellation_comment: str | None
     pause_behavior: str | None
     pause_resumes_at: datetime | None
-    scheduled: str | None
+    scheduled: Json | None = field(hash=False)
     mrr_minor: int
     created_at: datetime
 
@@ -287,16 +287,17 @@ def _earns(obj: Json) -> bool:
     return obj["status"] in ("active", "past_due") and pause.get("behavior") != "void"
 
 
-def _scheduled(obj: Json) -> str | None:
-    """Return what the schedule holds beyond the phase in force: `2026-12-01T00:00:00+00:00 price_1×2`."""
+def _scheduled(obj: Json) -> Json | None:
+    """Return what the schedule holds beyond the phase in force, as JSON."""
     schedule = obj.get("schedule")
     if not isinstance(schedule, Mapping) or schedule["status"] not in ("active", "not_started"):
         return None
     current = (schedule.get("current_phase") or {}).get("start_date", 0)
     for phase in schedule["phases"]:
         if phase["start_date"] > current:
-            items = sorted(f"{_id(item['price'])}×{item.get('quantity') or 1}" for item in phase["items"])
-            return " ".join([_time(phase["start_date"]).isoformat(), *items])
+            items = [{"price": _id(item["price"]), "quantity": item.get("quantity") or 1} for item in phase["items"]]
+            items.sort(key=lambda item: (str(item["price"]), item["quantity"]))
+            return {"effective_at": _time(phase["start_date"]).isoformat(), "items": items}
     return None
 
 

@@ -148,5 +148,5 @@ def _effective_at(kind: str, after: SubscriptionFacts) -> datetime | None:
         case "trial_ended":
             return after.trial_end
         case "change_scheduled" if after.scheduled is not None:
-            return datetime.fromisoformat(after.scheduled.partition(" ")[0])
+            return datetime.fromisoformat(after.scheduled["effective_at"])
     return None

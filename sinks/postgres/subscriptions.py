@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, TypeVar
@@ -95,6 +95,13 @@ class PricedPlan:
     version: int
     name: str
     prices: list[str]
+    intervals: dict[str, tuple[str, int]]
+    """How often each price is billed."""
+
+    def cycle(self, prices: Iterable[str]) -> Cycle | None:
+        """Return how often prices of its are billed, which are bought together and so have one interval."""
+        found = next((self.intervals[price] for price in prices if price in self.intervals), None)
+        return found and Cycle(Interval(found[0]), found[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,12 @@ limit %(limit)s
 
 -- name: plans_of_prices
 -- Which plan versions Stripe's prices belong to, the newest first.
-select id::text, slug, version, name, array(select value from jsonb_each_text(stripe_prices)) prices
+select id::text, slug, version, name, array(select value from jsonb_each_text(stripe_prices)) prices,
+    (select coalesce(jsonb_object_agg(stripe_prices ->> (price ->> 'slug'),
+                                      jsonb_build_array(price -> 'interval', coalesce(price -> 'interval_count', '1'))),
+                     '{}')
+     from json_array_elements(document -> 'prices') price
+     where stripe_prices ? (price ->> 'slug')) intervals
 from pricing_plans
 where organization_id = %(organization_id)s
     and exists (select from jsonb_each_text(stripe_prices) sold where sold.value = any(%(prices)s))

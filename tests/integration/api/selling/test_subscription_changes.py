@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -86,6 +87,7 @@ def test_an_upgrade_bills_exactly_what_its_preview_showed(shop: Shop, body: dict
     assert {line["proration"] for line in shown["lines"]} == {True}
     newest = history(shop, made)[0]
     assert (newest["kind"], newest["reason"]) == ("plan_changed", "Grew")
+    assert (newest["from"]["plan"], newest["to"]["plan"]) == ("solo", body["plan"])
     assert newest["mrr_delta_minor"] == changed["mrr_minor"] - made["mrr_minor"]
     assert newest["actor"].startswith("key ms_")
 
@@ -127,9 +129,12 @@ def test_a_downgrade_waits_for_the_next_period_and_can_be_withdrawn(shop: Shop) 
     assert (scheduled["plan"]["slug"], scheduled["quantity"], scheduled["mrr_minor"]) == ("seats", 9, 10800)
     coming = scheduled["scheduled_change"]
     assert (coming["effective_at"], coming["quantity"]) == (made["current_period_end"], 1)
-    assert coming["plan"]["slug"] == "solo"
-    assert history(shop, made)[0]["kind"] == "change_scheduled"
-    assert history(shop, made)[0]["reason"] == "Shrank"
+    assert (coming["plan"]["slug"], coming["interval"]) == ("solo", "month")
+    line = history(shop, made)[0]
+    assert (line["kind"], line["reason"], line["from"]) == ("change_scheduled", "Shrank", {"scheduled": None})
+    told = line["to"]["scheduled"]
+    assert (told["plan"], told["interval"], told["quantity"]) == ("solo", coming["interval"], 1)
+    assert datetime.fromisoformat(told["effective_at"]) == datetime.fromisoformat(coming["effective_at"])
     # Once more changes nothing, another one replaces it, the present plan withdraws it.
     assert change(shop, made, **later).json()["scheduled_change"] == coming
     fewer = change(shop, made, quantity=4, timing="next_billing_cycle").json()["scheduled_change"]
