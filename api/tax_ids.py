@@ -19,11 +19,11 @@ async def replaced_tax_ids(
     What Stripe refuses, here or in the block, leaves those that there were. Raises: BusinessLogicError TAX_ID_INVALID.
     """
     held = {(each["type"], each["value"]): str(each["id"]) async for each in stripe.tax_ids.each(customer)}
-    named = dict.fromkeys((each["type"], each["value"]) for each in wanted)
+    named = {(each["type"], each["value"]): index for index, each in enumerate(wanted)}
     added: list[str] = []
     try:
-        for kind, value in (each for each in named if each not in held):
-            with explained_refusals():
+        for (kind, value), index in ((each, index) for each, index in named.items() if each not in held):
+            with explained_refusals(f"tax_ids.{index}.value"):
                 made = await stripe.tax_ids.create(key(f"tax_id:{kind}:{value}"), customer, type=kind, value=value)
             added.append(str(made["id"]))
         yield

@@ -78,13 +78,14 @@ def test_a_tax_id_that_is_none_is_refused_and_changes_nothing(shop: Shop) -> Non
     wrong = {"type": "eu_vat", "value": "DE1"}
     refused = shop.client.post("/api/v1/customers", json={"name": "Jenny", "tax_ids": [VAT, wrong]})
     assert error_of(refused) == (422, "TAX_ID_INVALID")
-    assert refused.json()["error"]["details"]["field"] == "tax_ids"
+    assert refused.json()["error"]["details"]["field"] == "tax_ids.1.value"
     assert shop.client.get("/api/v1/customers").json()["data"] == []
     customer = shop.customer(tax_ids=[VAT])
     path = f"/api/v1/customers/{customer['id']}"
     refused = shop.client.patch(path, json={"name": "Other", "tax_ids": [EIN, wrong]})
     assert error_of(refused) == (422, "TAX_ID_INVALID")
     assert "Invalid value for eu_vat" in refused.json()["error"]["message"]
+    assert refused.json()["error"]["details"]["field"] == "tax_ids.1.value"
     assert error_of(shop.client.patch(path, json={"tax_ids": [EIN, {"type": "xx_vat", "value": "1"}]}))[0] == 400
     owner = customer["stripe_customer_id"]
     assert [each["value"] for each in shop.stripe.objects("tax_id") if each["customer"] == owner] == [VAT["value"]]
