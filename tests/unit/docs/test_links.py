@@ -1,4 +1,4 @@
-"""What the documents point to is there: links, and every path of ours that they name."""
+"""What the documents point to is there: links, every path of ours that they name, and every setting."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from runtime.settings import Settings
+
 ROOT = Path(__file__).parents[3]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 PATH = re.compile(rf"`((?:{'|'.join([*PACKAGES, 'tests', 'docs'])})/[\w./-]*)`")
+SETTING = re.compile(r"METERSTREAM_([A-Z]+)__([A-Z_]+[A-Z])")
 LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)")
 
 
@@ -21,6 +24,13 @@ def test_paths_and_links_exist(document: Path) -> None:
     text = document.read_text()
     named = [ROOT / path for path in PATH.findall(text)] + [document.parent / link for link in LINK.findall(text)]
     assert [str(path) for path in named if not path.exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_settings_exist(document: Path) -> None:
+    settings = Settings()
+    named = SETTING.findall(document.read_text())
+    assert [(group, name) for group, name in named if not hasattr(getattr(settings, group.lower()), name.lower())] == []
 
 
 def test_architecture_has_a_line_for_every_folder() -> None:
