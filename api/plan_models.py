@@ -166,9 +166,9 @@ def checked_plan(document: Mapping[str, Any]) -> Plan:
     try:
         (plan,) = read_plans({"plans": [document]})
     except SchemaValidation as exc:
-        problems = [_inner(problem) for problem in exc.details["problems"]]
-        field = _inner(str(exc.details["field"]))
-        raise SchemaValidation("\n".join(problems), field=field, problems=problems) from exc
+        problems = [{**each, "field": _inner(each["field"])} for each in exc.details["problems"]]
+        lines = [f"{each['field']}: {each['message']}" for each in problems]
+        raise SchemaValidation("\n".join(lines), field=problems[0]["field"], problems=problems) from exc
     return plan
 
 
@@ -257,5 +257,5 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _inner(problem: str) -> str:
-    return problem.removeprefix("plans[0].")
+def _inner(field: str) -> str:
+    return field.removeprefix("plans[0].")

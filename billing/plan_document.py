@@ -117,7 +117,8 @@ class PlansDocument(_Document):
 def read_plans(document: object) -> tuple[Plan, ...]:
     """Turn a parsed document into plans.
 
-    Raises: SchemaValidation, whose `details["problems"]` are all the errors, each `plans[0].prices[1]…: what is wrong`.
+    Raises: SchemaValidation, whose `details["problems"]` are all the errors, each a field such as
+    `plans[0].prices[1].kind` and a message.
     """
     problems: list[Problem] = []
     whole = _shaped(PlansDocument, document, "", problems)
@@ -130,7 +131,8 @@ def read_plans(document: object) -> tuple[Plan, ...]:
     problems.extend(_shared_prices(plans))
     if problems:
         lines = [f"{where}: {text}" if where else text for where, text in problems]
-        raise SchemaValidation("\n".join(lines), field=problems[0][0], problems=lines)
+        told = [{"field": where, "message": text} for where, text in problems]
+        raise SchemaValidation("\n".join(lines), field=problems[0][0], problems=told)
     return tuple(plan for plan in plans if plan is not None)
 
 

@@ -30,7 +30,7 @@ def example() -> Any:
 def problems(document: object) -> list[str]:
     with pytest.raises(SchemaValidation) as caught:
         read_plans(document)
-    listed: list[str] = caught.value.details["problems"]
+    listed = [": ".join(filter(None, (each["field"], each["message"]))) for each in caught.value.details["problems"]]
     assert caught.value.message == "\n".join(listed)
     return listed
 

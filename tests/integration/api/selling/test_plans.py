@@ -174,7 +174,10 @@ def test_a_plan_that_cannot_be_sold_is_refused_with_the_field(shop: Shop, change
     before = len(shop.stripe.calls())
     answer = shop.client.post("/api/v1/plans", json={**TEAM, "activate": True, **changes})
     assert answer.status_code == 400, answer.text
-    assert answer.json()["error"]["details"]["field"].startswith(field), answer.text
+    details = answer.json()["error"]["details"]
+    assert details["field"].startswith(field), answer.text
+    assert details["problems"][0]["field"] == details["field"]
+    assert details["problems"][0]["message"] in answer.json()["error"]["message"]
     assert shop.client.get("/api/v1/plans", params={"state": ["draft", "active"]}).json()["data"] == []
     assert len(shop.stripe.calls()) == before
 
