@@ -15,6 +15,7 @@ from api.authentication import OpenStores, Visitor, allowed
 from api.caching import PLANS
 from api.documentation import PREFIX, errors
 from api.paging import Cursor, Limit, Page, decode_cursor, page
+from api.plan_meters import require_meters
 from api.plan_models import ChangePlan, CreatePlan, PlanBody, checked_plan, plan_as_json
 from api.stores import Stores
 from billing.periods import Interval
@@ -145,10 +146,12 @@ async def show(
 async def create(body: CreatePlan, actor: Writer, stores: OpenStores) -> Response:
     """Create a plan from a plan document: a draft, or with `activate` one that is published to Stripe and sold.
 
+    The meters of usage prices must be there, and count as the prices say.
     With `activate` and Stripe out of reach the answer is 503, and the same request again finishes it.
     """
     document = body.terms()
     plan, organization_id = checked_plan(document), actor.tenant.organization_id
+    await require_meters(stores, actor, plan)
     published = None
     if body.activate:
         async with stores.postgres.acting(actor.access) as connection:
@@ -185,6 +188,8 @@ async def change(
         raise plan_archived(before)
     document = {**before.sent(), **body.terms()}
     plan = checked_plan(document)
+    if "prices" in body.model_fields_set:
+        await require_meters(stores, actor, plan)
     published = await _publish(stores, actor, plan) if before.state == "active" else None
     async with stores.postgres.acting(actor.access) as connection:
         if published is not None and _is_new_version(before, plan, published):
@@ -218,7 +223,9 @@ async def activate(
     if row.state == "archived":
         raise plan_archived(row)
     if row.state == "draft":
-        published = await _publish(stores, actor, row.plan())
+        plan = row.plan()
+        await require_meters(stores, actor, plan)
+        published = await _publish(stores, actor, plan)
         async with stores.postgres.acting(actor.access) as connection:
             row = await activate_plan(
                 connection, row, stripe_product_id=published.product, stripe_prices=published.prices

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.api.selling.shop import TEAM, URLS
+from tests.integration.api.selling.shop import METER, TEAM, URLS
 from tests.integration.api.service import Service
 
 
@@ -22,7 +22,8 @@ from tests.integration.api.service import Service
     ],
 )
 def test_what_needs_stripe_says_which_setting_is_missing(acme: httpx.Client, path: str, body: Any) -> None:
-    acme.post("/api/v1/plans", json=TEAM)
+    acme.post("/api/v1/meters", json=METER).raise_for_status()
+    acme.post("/api/v1/plans", json=TEAM).raise_for_status()
     if path == "plans":
         body = {**body, "slug": "other"}
     answer = acme.post(f"/api/v1/{path}", json=body)
@@ -34,6 +35,7 @@ def test_what_needs_stripe_says_which_setting_is_missing(acme: httpx.Client, pat
 
 
 def test_drafts_and_reading_need_no_stripe(service: Service, acme: httpx.Client) -> None:
+    acme.post("/api/v1/meters", json=METER).raise_for_status()
     draft = acme.post("/api/v1/plans", json=TEAM)
     assert draft.status_code == 201
     assert acme.get("/api/v1/plans/team").json() == draft.json()

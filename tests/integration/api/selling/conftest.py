@@ -11,7 +11,7 @@ import pytest
 
 from tests.engines import TestStack
 from tests.integration.api.selling.running import selling_service
-from tests.integration.api.selling.shop import Shop
+from tests.integration.api.selling.shop import METER, Shop
 from tests.integration.api.service import Service
 from tests.integration.stripe.simulator_process import SimulatorProcess, simulator_process
 
@@ -40,4 +40,5 @@ def stripe(stripe_process: SimulatorProcess) -> Iterator[SimulatorProcess]:
 @pytest.fixture
 def shop(service: Service, acme: httpx.Client, acme_slug: str, stripe: SimulatorProcess) -> Shop:
     """This test's organization as a seller."""
+    acme.post("/api/v1/meters", json=METER).raise_for_status()
     return Shop(service, acme, acme_slug, stripe)

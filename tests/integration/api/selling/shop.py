@@ -43,6 +43,8 @@ TEAM: dict[str, Any] = {
     ],
 }
 
+METER: dict[str, Any] = {"slug": "api_calls", "event_type": "call", "aggregation": "SUM", "value_property": "$.count"}
+"""What TEAM is billed by."""
 
 URLS = {
     "success_url": "https://app.example.com/welcome?of={CHECKOUT_SESSION_ID}",

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.api.selling.shop import TEAM, Shop, error_of
+from tests.integration.api.selling.shop import METER, TEAM, Shop, error_of
 from tests.integration.api.service import Service
 
 
@@ -148,6 +148,8 @@ def test_another_organization_reads_what_is_sold_and_changes_nothing(shop: Shop,
 def test_organizations_with_names_alike_have_plans_of_their_own(service: Service) -> None:
     """`a-b` with plan `c`, and `a` with plan `b-c`, must not share a product at Stripe."""
     with service.client(service.key("a-b")) as one, service.client(service.key("a")) as other:
+        for client in (one, other):
+            client.post("/api/v1/meters", json=METER).raise_for_status()
         first = one.post("/api/v1/plans", json={**TEAM, "slug": "c", "activate": True}).json()
         second = other.post("/api/v1/plans", json={**TEAM, "slug": "b-c", "activate": True}).json()
     assert first["stripe_product_id"] != second["stripe_product_id"]
@@ -180,6 +182,32 @@ def test_a_plan_that_cannot_be_sold_is_refused_with_the_field(shop: Shop, change
     assert details["problems"][0]["message"] in answer.json()["error"]["message"]
     assert shop.client.get("/api/v1/plans", params={"state": ["draft", "active"]}).json()["data"] == []
     assert len(shop.stripe.calls()) == before
+
+
+def test_usage_is_sold_only_by_meters_that_count_so(shop: Shop) -> None:
+    def calls(slug: str, meter: str, aggregation: str) -> dict[str, Any]:
+        return {**TEAM["prices"][2], "slug": slug, "meter": {"slug": meter, "aggregation": aggregation}}
+
+    bad = [calls("a", "nometer", "SUM"), calls("b", "api_calls", "COUNT"), calls("c", "api_calls", "SUM")]
+    shop.client.post("/api/v1/plans", json={**TEAM, "slug": "sold", "prices": bad[2:]}).raise_for_status()
+    before = len(shop.stripe.calls())
+    for refused in (
+        shop.client.post("/api/v1/plans", json={**TEAM, "prices": bad}),
+        shop.client.post("/api/v1/plans", json={**TEAM, "prices": bad, "activate": True}),
+        shop.client.patch("/api/v1/plans/sold", json={"prices": bad}),
+    ):
+        assert error_of(refused) == (422, "PRICE_METER_UNFIT")
+        error = refused.json()["error"]
+        assert "no meter 'nometer'" in error["message"]
+        assert "counts by SUM, not COUNT" in error["message"]
+        assert [problem["field"] for problem in error["details"]["problems"]] == ["prices[0].meter", "prices[1].meter"]
+    shop.client.delete("/api/v1/meters/api_calls").raise_for_status()
+    archived = shop.client.post("/api/v1/plans/sold/activate")
+    assert error_of(archived) == (422, "PRICE_METER_UNFIT")
+    assert "archived" in archived.json()["error"]["message"]
+    assert len(shop.stripe.calls()) == before
+    # What is billed already may be renamed.
+    assert shop.client.patch("/api/v1/plans/sold", json={"name": "Calls"}).json()["name"] == "Calls"
 
 
 def test_exact_amounts_survive_as_numbers_too(shop: Shop) -> None:
@@ -245,7 +273,7 @@ def test_every_write_is_written_down(shop: Shop, service: Service) -> None:
     shop.client.delete("/api/v1/plans/team").raise_for_status()
     rows = service.sql(
         "select action, actor, before ->> 'trial_days', after ->> 'trial_days' from audit_log"
-        " where organization_id = %s order by id",
+        " where organization_id = %s and action like 'plan.%%' order by id",
         service.organization_id(shop.slug),
     )
     assert [row[0] for row in rows] == ["plan.create", "plan.activate", "plan.change", "plan.archive"]
