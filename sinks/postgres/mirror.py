@@ -135,8 +135,7 @@ async def apply_subscription(
     held = await _one(connection, "held_subscription", {"stripe_subscription_id": facts.stripe_subscription_id})
     if (None if held is None else held["version"]) != version:
         return None
-    stored = None if held is None else _from_json(held["stripe_object"])
-    before = None if stored is None else read_subscription(stored)
+    before = None if held is None else read_subscription(_from_json(held["stripe_object"]))
     values = {
         **{name: getattr(facts, name) for name in SubscriptionFacts.__slots__},
         "organization_id": owner["organization_id"],
@@ -150,7 +149,8 @@ async def apply_subscription(
     lines = describe(before, facts, at=author.at)
     for line in lines:
         await connection.execute(_SQL["insert_change"], _change(line, values, row, author))
-    if stored != _from_json(_dumps(obj)):
+    # Stripe's object also differs by what nobody is shown, such as the mark of a request that changed nothing.
+    if held is None or lines or held["plan_id"] != values["plan_id"]:
         kind = "subscription.created" if held is None else "subscription.updated"
         await _announce(connection, values, kind, _subscription_payload(values, row, lines, author))
     return Applied(**row, created=held is None)

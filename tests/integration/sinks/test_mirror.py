@@ -194,6 +194,17 @@ async def test_a_look_that_finds_nothing_new_writes_no_history_and_yet_moves_the
     assert shop.row("subscriptions", subscription["id"])["version"] == version + 3
 
 
+async def test_a_change_that_nobody_is_shown_is_not_told(shop: Shop) -> None:
+    _, theirs = await shop.customer()
+    subscription = await _subscribe(shop, theirs, "monthly")
+    await shop.stripe.subscriptions.update("1", subscription["id"], metadata={"meterstream_request": "again"})
+    assert await shop.mirror.look("subscription", subscription["id"])
+    assert shop.row("subscriptions", subscription["id"])["stripe_object"]["metadata"] == {
+        "meterstream_request": "again"
+    }
+    assert [each["kind"] for each in shop.rows("select kind from outbox")] == ["subscription.created"]
+
+
 async def test_a_state_fetched_before_another_is_never_applied_after_it(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
