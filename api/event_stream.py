@@ -143,7 +143,15 @@ async def stream(
     """Send changes of a customer's subscriptions and invoices as they happen, as server-sent events.
 
     A stream ends after 15 minutes at the latest: come back with the header Last-Event-ID, and nothing is missed. Events
-    come in order, each at least once.
+    come in order, each at least once. Their kinds, and what `data` holds beside ids and the version:
+
+    - `subscription.created`, `subscription.updated`: status, plan, quantity, MRR, and `changes`, each with what it was
+      and became, as `GET /subscriptions/{id}/changes` tells it.
+    - `invoice.created`, `invoice.updated`: status, number, billing reason, amounts, when the next attempt to collect it
+      is. `invoice.deleted`: a draft was withdrawn.
+
+    An invoice comes as it is when we look: what is paid at once may be an `invoice.created` with the status `paid`, and
+    nothing comes after it. Go by the status, not by the kind.
     """
     async with stores.postgres.acting(actor.access) as connection:
         if customer_id is not None:
