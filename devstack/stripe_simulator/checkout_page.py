@@ -125,15 +125,17 @@ class CheckoutPage:
     def _page(self, session: Obj, fields: dict[str, str] | None = None, error: str | None = None) -> Response:
         customer = self._world.known("customer", session["customer"])
         is_setup = session["mode"] == "setup"
+        code, coupon = self._discount(session)
         names = " and ".join(line["description"] for line in session["_lines"])
         return web.page(
             "checkout.html",
             status=402 if error else 200,
             session=session,
             heading="Save a card" if is_setup else f"Subscribe to {names}",
-            due=_due(session),
+            due=_due(session, coupon),
             lines=[_words(line) for line in session["_lines"]],
-            code=self._code(session),
+            code=code,
+            coupon=coupon,
             needs_card=checkout.needs_card(session),
             cards=cards.OFFERED,
             asks_payer=customer is None,
@@ -143,12 +145,13 @@ class CheckoutPage:
             button=_button(session),
         )
 
-    def _code(self, session: Obj) -> str | None:
+    def _discount(self, session: Obj) -> tuple[str | None, Obj | None]:
+        """Return the code that was typed on the page, and the coupon; what a seller gave goes by the coupon's name."""
         for discount in session["discounts"]:
-            if discount["promotion_code"]:
-                code: str = self._world.get("promotion_code", discount["promotion_code"])["code"]
-                return code
-        return None
+            code = self._world.known("promotion_code", discount["promotion_code"])
+            coupon = self._world.known("coupon", code["promotion"]["coupon"] if code else discount["coupon"])
+            return (code["code"] if code and session["allow_promotion_codes"] else None), coupon
+        return None, None
 
 
 def _words(line: Obj) -> Obj:
@@ -161,11 +164,16 @@ def _words(line: Obj) -> Obj:
     }
 
 
-def _due(session: Obj) -> str:
+def _due(session: Obj, coupon: Obj | None) -> str:
     if not session["_lines"]:
         return ""
     every = f"every {price_words.interval(session['_lines'][0]['price'])}"
-    return f"today, then {every}" if session["total_details"]["amount_discount"] else every
+    if coupon is None or coupon["duration"] == "forever" or not session["total_details"]["amount_discount"]:
+        return every
+    full = shown(session["amount_subtotal"], session["currency"])
+    if coupon["duration"] == "once":
+        return f"today, then {full} {every}"
+    return f"{every} for {coupon['duration_in_months']} months, then {full}"
 
 
 def _button(session: Obj) -> str:

@@ -147,6 +147,27 @@ async def test_a_promotion_code_is_typed_applied_and_taken_back(simulator: Simul
     assert simulator.world.get("coupon", "C")["times_redeemed"] == 1
 
 
+@pytest.mark.parametrize(
+    ("duration", "words"),
+    [
+        ({"duration": "once"}, "today, then $20.00 every month"),
+        ({"duration": "repeating", "duration_in_months": 3}, "every month for 3 months, then $20.00"),
+        ({"duration": "forever"}, "every month"),
+    ],
+)
+async def test_a_discount_goes_by_its_name_and_for_as_long_as_it_lasts(
+    simulator: Simulator, duration: dict[str, Any], words: str
+) -> None:
+    await simulator.call("POST", "/v1/coupons", {"id": "C", "percent_off": 25, "name": "ONCE25", **duration})
+    form = {"promotion[type]": "coupon", "promotion[coupon]": "C", "code": "ONCE25-1a2b3c4d"}
+    code = await simulator.call("POST", "/v1/promotion_codes", form)
+    session = await _session(simulator, **{"discounts[0][promotion_code]": code["id"]})
+    page = (await simulator.client.get(session["url"])).text
+    assert f'<p class="total">$15.00</p>\n<p class="soft">{words}</p>' in page
+    assert "<dt>ONCE25</dt>" in page
+    assert "1a2b3c4d" not in page
+
+
 async def test_a_card_is_saved_by_a_session_in_setup_mode(simulator: Simulator) -> None:
     customer = (await simulator.call("POST", "/v1/customers", {"name": "Jo"}))["id"]
     session = await _session(simulator, mode="setup", customer=customer, currency="usd")
