@@ -12,13 +12,13 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from api.actor import Actor
 from api.redriving import redrive as send_again
 from api.stores import Stores, build_stores
 from cli.failures import shown_failures
 from cli.settings import command_settings
+from cli.tables import folding_table
 from runtime.logging import configure_logging
 from sinks.postgres.dead_letters import (
     DeadLetterId,
@@ -54,7 +54,7 @@ def show_all(
     if as_json:
         print(json.dumps({"dead_letters": [_as_json(row) for row in rows]}))
         return
-    table = Table("id", "reason", "message", "organization", "meter", "arrival", "state")
+    table = folding_table("id", "reason", "message", "organization", "meter", "arrival", "state")
     for row in rows:
         table.add_row(
             str(row.id), row.code, row.message[:80], row.organization, row.meter, f"{row.arrival_at:%F %T}", row.state

@@ -13,10 +13,10 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from cli.failures import shown_failures
 from cli.settings import command_settings
+from cli.tables import folding_table
 from metering.topics import USAGE_EVENTS
 from runtime.errors import InvalidInput, NotFoundError
 from runtime.settings import Settings
@@ -76,7 +76,8 @@ def show(
     if as_json:
         print(json.dumps({"keys": [_as_json(key) for key in found]}))
         return
-    table = Table("prefix", "name", "organization", "scopes", "created", "revoked", "id")
+    table = folding_table("prefix", "name", "organization", "scopes", "created", "revoked", "id")
+    table.columns[0].no_wrap = True  # short, and what `revoke` takes
     for key in found:
         revoked = f"{key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else ""
         created = f"{key.created_at:%Y-%m-%d %H:%M}"

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from cli.failures import shown_failures
 from cli.settings import command_settings
+from cli.tables import folding_table
 from metering.topics import USAGE_EVENTS
 from runtime.settings import Settings
 from sinks.clickhouse.client import connect as connect_clickhouse
@@ -58,7 +58,7 @@ async def read_books(settings: Settings) -> tuple[Ledger, list[str]]:
 
 
 def _show(console: Console, books: Ledger, differences: list[str]) -> None:
-    table = Table("arrival hour", "partition", "records", "counted", "duplicates", "rejected", "forwarded")
+    table = folding_table("arrival hour", "partition", "records", "counted", "duplicates", "rejected", "forwarded")
     for column in table.columns[1:]:
         column.justify = "right"
     for hour in books.hours:
