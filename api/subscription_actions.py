@@ -42,7 +42,11 @@ async def cancel(
     asker: Writing,
     body: CancelSubscription = _AT_PERIOD_END,
 ) -> Response:
-    """End a subscription: now, or with the period that is paid. A change that was to come is withdrawn."""
+    """End a subscription: now, or with the period that is paid. A change that was to come is withdrawn.
+
+    `now` gives no money back and bills nothing more: the rest of the period is neither refunded nor prorated, and usage
+    since the last invoice stays unbilled.
+    """
     details: dict[str, str] = {}
     if body.reason is not None:
         details["feedback"] = body.reason

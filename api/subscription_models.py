@@ -121,7 +121,7 @@ class CancelSubscription(SentBody):
         extra="forbid", json_schema_extra={"example": {"at": "period_end", "reason": "too_expensive"}}
     )
 
-    at: Literal["now", "period_end"] = "period_end"
+    at: Literal["now", "period_end"] = Field(default="period_end", description="`now` gives no money back.")
     reason: Feedback | None = None
     comment: str | None = Field(default=None, max_length=5000, description="In the customer's words.")
 
