@@ -49,7 +49,6 @@ def test_another_request_under_the_same_key_is_refused(acme: httpx.Client) -> No
     acme.post(KEYS, json=BODY, headers=headers).raise_for_status()
     for method, path, body in (
         ("POST", KEYS, BODY | {"name": "other"}),
-        ("POST", f"{KEYS}?x=1", BODY),
         ("POST", "/api/v1/invitations", BODY),
         ("DELETE", f"{KEYS}/{uuid.uuid4()}", None),
     ):
@@ -57,6 +56,12 @@ def test_another_request_under_the_same_key_is_refused(acme: httpx.Client) -> No
         assert code(answer) == (409, "IDEMPOTENCY_KEY_REUSED"), path
     # Reading is no write.
     assert acme.get(KEYS, headers=headers).status_code == 200
+
+
+def test_another_query_is_another_request(acme: httpx.Client) -> None:
+    headers, meter = key(), {"slug": "calls", "event_type": "call", "aggregation": "COUNT"}
+    acme.post("/api/v1/meters?dry_run=true", json=meter, headers=headers).raise_for_status()
+    assert code(acme.post("/api/v1/meters", json=meter, headers=headers)) == (409, "IDEMPOTENCY_KEY_REUSED")
 
 
 def test_refusals_are_repeated_too(acme: httpx.Client) -> None:
