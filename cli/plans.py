@@ -58,7 +58,8 @@ def publish(
 
     A price with other terms becomes a new version; subscriptions keep the old one.
     """
-    configure_logging("cli", level="WARNING", style="console")
+    # An outage of Stripe's is told once, at the end.
+    configure_logging("cli", level="ERROR", style="console")
     console = Console(stderr=as_json, highlight=False)
     with shown_failures():
         plans, settings = read_file(file), command_settings().stripe
