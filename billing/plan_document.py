@@ -6,9 +6,10 @@ every field.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -34,6 +35,12 @@ def _exact(value: object) -> Decimal:
 
 
 Number = Annotated[Decimal, BeforeValidator(_exact)]
+
+# Valid values for required fields that have the wrong shape; what they would lead to is told of nobody.
+_PLAN_STAND_INS: Final = {"slug": "a", "name": "A", "prices": ()}
+_PRICE_STAND_INS: Final = {"slug": "a", "kind": "flat", "interval": "month", "currencies": {}}
+_BY_KIND: Final = frozenset({"currencies", "meter", "included_quantity", "package_size"})
+_FIRST_STEP: Final = re.compile(r"[^.\[]+")
 
 
 class _Document(BaseModel):
@@ -154,6 +161,25 @@ def _shaped(model: type[M], value: object, where: str, problems: list[Problem]) 
     return None
 
 
+def _shaped_part(
+    model: type[M], value: object, where: str, problems: list[Problem], stand_ins: Mapping[str, object]
+) -> tuple[M | None, frozenset[str]]:
+    """Return a document, and which of its fields have the wrong shape: stand-ins keep them from hiding other errors."""
+    before = len(problems)
+    document = _shaped(model, value, where, problems)
+    if document is not None or not isinstance(value, Mapping):
+        return document, frozenset()
+    wrong = frozenset(_first_step(field, where) for field, _ in problems[before:])
+    rest = {name: each for name, each in value.items() if name not in wrong}
+    return _shaped(model, {**stand_ins, **rest}, where, []), wrong
+
+
+def _first_step(field: str, where: str) -> str:
+    """Return the name of the field of `where` that a problem is in."""
+    step = _FIRST_STEP.match(field.removeprefix(where).removeprefix("."))
+    return step[0] if step else ""
+
+
 def _shape_text(error: ErrorDetails) -> str:
     if error["type"] == "extra_forbidden":
         return "is no field of the document; leave it out"
@@ -172,14 +198,15 @@ def _plan(value: object, where: str, problems: list[Problem]) -> Plan | None:
     raw = value.get("prices") if isinstance(value, Mapping) else None
     raw = raw if isinstance(raw, (list, tuple)) else ()
     prices = [_price(each, f"{where}.prices[{index}]", problems) for index, each in enumerate(raw)]
-    document = _shaped(PlanDocument, value, where, problems)
+    document, wrong = _shaped_part(PlanDocument, value, where, problems, _PLAN_STAND_INS)
     if document is None:
         return None
     usable = tuple(price for price in prices if price is not None)
     own: list[Problem] = []
     plan = _collect(lambda: _build_plan(document, usable), where, own)
-    broken = len(usable) < len(prices)  # then what the plan says of its prices is a consequence, with other numbers
-    problems.extend(each for each in own if not (broken and each[0].startswith(f"{where}.prices")))
+    if len(usable) < len(prices):  # then what the plan says of its prices is a consequence, with other numbers
+        wrong |= {"prices"}
+    problems.extend(each for each in own if _first_step(each[0], where) not in wrong)
     return plan
 
 
@@ -198,17 +225,22 @@ def _build_plan(document: PlanDocument, prices: tuple[Price, ...]) -> Plan:
 
 
 def _price(value: object, where: str, problems: list[Problem]) -> Price | None:
-    document = _shaped(PriceDocument, value, where, problems)
+    document, wrong = _shaped_part(PriceDocument, value, where, problems, _PRICE_STAND_INS)
     if document is None:
         return None
-    before = len(problems)
+    own: list[Problem] = []
     rates = {
-        code: _rate(document.kind, rate, code, f"{where}.currencies.{code}", problems)
+        code: _rate(document.kind, rate, code, f"{where}.currencies.{code}", own)
         for code, rate in document.currencies.items()
     }
-    cycle = _collect(lambda: Cycle(document.interval, document.interval_count), where, problems)
-    price = _collect(lambda: _build_price(document, cycle or Cycle(document.interval), rates), where, problems)
-    return price if len(problems) == before else None
+    cycle = _collect(lambda: Cycle(document.interval, document.interval_count), where, own)
+    price = _collect(lambda: _build_price(document, cycle or Cycle(document.interval), rates), where, own)
+    if "kind" in wrong:
+        wrong |= _BY_KIND
+    if "interval" in wrong:
+        wrong |= {"interval_count"}
+    problems.extend(each for each in own if _first_step(each[0], where) not in wrong)
+    return None if own or wrong else price
 
 
 def _build_price(document: PriceDocument, cycle: Cycle, rates: Mapping[str, Rate]) -> Price:

@@ -97,10 +97,31 @@ def test_all_errors_are_told_at_once() -> None:
         "plans[0].prices[4].meter.aggregation: AVG cannot be reported to Stripe; "
         "use one of SUM, COUNT, MAX, UNIQUE_COUNT",
         "plans[0].prices[5].packagesize: is no field of the document; leave it out",
+        "plans[0].prices[5].package_size: None is out of range; write 2 to 1000000000000000",
         "plans[0].trial_days: input should be a valid integer",
         "plans[1].prices[0].currencies.usd.amount: '490.5' is no plain decimal number; "
         "it was read as a float, which is not exact: quote it",
         "plans[1].slug: team comes twice; write another one",
+    ]
+
+
+def test_a_wrong_shape_hides_no_other_error_and_makes_none() -> None:
+    document = example()
+    team = document["plans"][0]
+    team |= {"name": 5, "slug": "Team!", "trial_days": 731, "features": "all"}
+    team["prices"][0] |= {"slug": "Base", "interval_count": "two"}
+    team["prices"][3] |= {"slug": "Storage", "kind": "tiered", "interval": "moon", "interval_count": 37}
+    slug = "is no slug; write 1 to 63 of a-z, 0-9, - and _, beginning with a letter or digit"
+    assert problems(document) == [
+        "plans[0].prices[0].interval_count: input should be a valid integer",
+        f"plans[0].prices[0].slug: 'Base' {slug}",
+        "plans[0].prices[3].kind: input should be 'flat', 'per_seat', 'per_unit', 'graduated', 'volume' or 'package'",
+        "plans[0].prices[3].interval: input should be 'day', 'week', 'month' or 'year'",
+        f"plans[0].prices[3].slug: 'Storage' {slug}",
+        "plans[0].name: input should be a valid string",
+        "plans[0].features: input should be a valid tuple",
+        f"plans[0].slug: 'Team!' {slug}",
+        "plans[0].trial_days: 731 is out of range; write 0 to 730",
     ]
 
 
