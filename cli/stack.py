@@ -134,9 +134,19 @@ def _bring_up(console: Console, *, detach: bool, fresh: bool) -> EmbeddedStack |
         if state.external or state.name in already:
             what = "yours" if state.external else "runs"
             console.print(f"[blue]·[/blue] {state.name:<19} {what:<20} {state.url}", soft_wrap=True)
+    _warn_of_lost_webhooks(console, settings, embedded.stack)
     bring_up(embedded, apply_all, detached=detach, report=report)
     console.print(f"Ready in {time.monotonic() - began:.1f} s. {_next_steps(embedded.stack)}", soft_wrap=True)
     return embedded
+
+
+def _warn_of_lost_webhooks(console: Console, settings: Settings, stack: Stack) -> None:
+    if stack.stripe_api_base is None and not settings.stripe.webhook_secrets:
+        console.print(
+            "[yellow]! stripe[/yellow]              no webhook secret: set METERSTREAM_STRIPE__WEBHOOK_SECRETS, or what"
+            " happens at Stripe is known an hour later at best",
+            soft_wrap=True,
+        )
 
 
 def _next_steps(stack: Stack) -> str:

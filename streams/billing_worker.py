@@ -17,6 +17,7 @@ from sinks.postgres.access import WORKER_ROLE, PostgresAccess
 from sinks.postgres.migrate import require_migrated
 from sinks.postgres.pool import connect
 from sinks.stripe.client import StripeGateway
+from sinks.stripe_account import require_same_account
 from streams.app import create_app, lags_of, run_app
 from streams.apply_stripe_events import BillingTools, StripeEvents
 from streams.delivery import begin_work
@@ -84,6 +85,7 @@ async def _check(settings: Settings) -> str:
     await check_topic(settings.kafka, BILLING_CHANGES)
     with connect(settings.postgres, service="billing") as connection:
         require_migrated(connection)
+    await require_same_account(settings, service="billing", role=WORKER_ROLE)
     return identity.topic
 
 

@@ -20,6 +20,7 @@ from sinks.postgres.job_queue import job_queue
 from sinks.postgres.migrate import require_migrated
 from sinks.postgres.pool import connect
 from sinks.stripe.client import StripeGateway
+from sinks.stripe_account import require_same_account
 from streams.delivery import begin_work
 from streams.health import WorkerHealth, serve_health
 from streams.reconcile_stripe import reconcile
@@ -77,6 +78,7 @@ async def run_jobs(settings: Settings, stop: asyncio.Event) -> None:
 async def _check(settings: Settings) -> bool:
     with connect(settings.postgres, service="jobs") as connection:
         require_migrated(connection)
+    await require_same_account(settings, service="jobs", role=WORKER_ROLE)
     return True
 
 

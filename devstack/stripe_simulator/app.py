@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route as Path
 
 from devstack.stripe_simulator import (
+    accounts,
     billing,
     checkout,
     coupons,
@@ -49,6 +50,7 @@ _METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
 _CLEANING_EVERY_S = 3_600
 
 ROUTES = [
+    *accounts.ROUTES,
     *customers.ROUTES,
     *customer_deletion.ROUTES,
     *tax_ids.ROUTES,

@@ -12,6 +12,7 @@ import stripe
 
 from runtime.errors import RefusedToStart
 from runtime.settings import StripeSettings
+from sinks.stripe.accounts import Accounts
 from sinks.stripe.calls import API_VERSION, Calls
 from sinks.stripe.checkout import Checkout
 from sinks.stripe.circuit_breaker import CircuitBreaker
@@ -67,6 +68,7 @@ class StripeGateway:
             max_tries=settings.max_tries,
             give_up_s=settings.give_up_s,
         )
+        self.accounts = Accounts(client, calls)
         self.checkout = Checkout(client, calls)
         self.coupons = Coupons(client, calls)
         self.customers = Customers(client, calls)

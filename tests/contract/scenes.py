@@ -64,6 +64,7 @@ async def catalogue(business: Business) -> None:
 async def customers(business: Business) -> None:
     """Customers and their cards."""
     gateway = business.gateway
+    assert (await gateway.accounts.own())["object"] == "account"
     customer = await business.customer()
     await gateway.customers.update("customer:note", customer, description="first", metadata={"subject": "ada"})
     assert (await gateway.customers.get(customer))["metadata"] == {"subject": "ada"}

@@ -118,6 +118,11 @@ def test_up_twice_down_and_up_again_with_the_data(operator: Operator) -> None:
     assert operator.status()["healthy"]
 
     assert operator.run("down").returncode == 0
+    other = operator.run("up", "--detach", METERSTREAM_STRIPE__API_KEY="sk_test_of_somebody")
+    assert other.returncode == 1, other.stdout + other.stderr
+    assert "no webhook secret" in other.stdout
+    assert "follows the account acct_simulator" in other.stderr
+    assert operator.running() == []
     fresh = operator.run("up", "--fresh", "--detach")
     assert fresh.returncode == 0, fresh.stdout + fresh.stderr
     with psycopg.connect(operator.stack().postgres_url) as connection:
