@@ -1,4 +1,4 @@
-"""`meterstream plans`: plans as code, checked and published to Stripe."""
+"""`meterstream plans`: plans as code, checked and published to Stripe's catalogue. The API's plans are its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ from sinks.stripe.client import StripeGateway
 from sinks.stripe.plan_changes import Change
 from sinks.stripe.publishing import compare_plans, publish_plans
 
-app = typer.Typer(help="Plans as code: checked, compared with Stripe, published.", no_args_is_help=True)
+app = typer.Typer(
+    help="Plans as code: checked, published to Stripe's catalogue. The API sells those of POST /plans.",
+    no_args_is_help=True,
+)
 
 T = TypeVar("T")
 File = Annotated[Path, typer.Argument(help="YAML or JSON, as docs/plans.example.yaml shows.")]
@@ -54,9 +57,10 @@ def publish(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make Stripe sell exactly the plans of a file. May be repeated: what is there already is left alone.
+    """Make Stripe's catalogue hold exactly the plans of a file. May be repeated: what is there already is left alone.
 
-    A price with other terms becomes a new version; subscriptions keep the old one.
+    A price with other terms becomes a new version; subscriptions keep the old one. Stripe only: what the API lists and
+    sells (GET /plans, POST /checkout) are the plans of organizations, made by POST /api/v1/plans.
     """
     # An outage of Stripe's is told once, at the end.
     configure_logging("cli", level="ERROR", style="console")
@@ -78,7 +82,7 @@ def publish(
         written = sum(change.writes for change in report.changes)
         print(json.dumps({"changes": [_as_json(change) for change in report.changes], "written": written, **found}))
     else:
-        console.print(f"Published {len(plans)} plans.")
+        console.print(f"Published {len(plans)} plans at {_where(settings)}.")
 
 
 def read_file(file: Path) -> tuple[Plan, ...]:
