@@ -12,7 +12,10 @@ class Telemetry:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        r = self.registry
+        self._describe_work(self.registry)
+        self._describe_requests(self.registry)
+
+    def _describe_work(self, r: CollectorRegistry) -> None:
         self.records = Counter(
             "meterstream_records_total",
             "Records of committed blocks by what became of them.",
@@ -61,6 +64,8 @@ class Telemetry:
             ["state"],  # applied, ignored, received (failed, to be tried again), parked
             registry=r,
         )
+
+    def _describe_requests(self, r: CollectorRegistry) -> None:
         self.http_requests = Counter(
             "meterstream_http_requests_total", "HTTP answers.", ["method", "route", "status"], registry=r
         )
