@@ -18,7 +18,8 @@ from sinks.clickhouse.client import connect
 from sinks.clickhouse.loads import EVENT_COLUMNS, VALUE_COLUMNS, LoadWriter
 from tests.integration.api.service import Service
 
-_load_ids = itertools.count(1)
+# Of no load in Postgres: the ledger compares those with what is here.
+_load_ids = itertools.count(1_000_000)
 _offsets = itertools.count(0)
 
 

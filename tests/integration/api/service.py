@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any, LiteralString
 
 import httpx
 import psycopg
+import pytest
 import uvicorn
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -109,7 +111,16 @@ def running_service(settings: Settings, *, migrated: bool = True) -> Iterator[Se
     finally:
         server.should_exit = True
         thread.join(timeout=30)
-        assert not thread.is_alive()
+        if thread.is_alive():
+            pytest.fail(f"the API does not end; it still does:\n{_tasks_of(server)}")
+
+
+def _tasks_of(server: uvicorn.Server) -> str:
+    """Say what a server that hangs waits for."""
+    stacks = io.StringIO()
+    for task in asyncio.all_tasks(server.servers[0].get_loop()):
+        task.print_stack(file=stacks)
+    return f"connections: {server.server_state.connections}\n{stacks.getvalue()}"
 
 
 async def read_topic(settings: Settings, topic: str) -> list[Any]:
