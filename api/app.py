@@ -52,6 +52,7 @@ from api.request_context import BoundedBody, RequestContext
 from api.stores import Stores
 from api.tokens import TokenReader
 from runtime.settings import Settings
+from runtime.tasks import end_tasks
 from runtime.telemetry import Telemetry
 
 _DESCRIPTION = """
@@ -135,8 +136,7 @@ def create_app(settings: Settings, stores: Stores, *, telemetry: Telemetry | Non
             try:
                 yield
             finally:
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
+                await end_tasks(watching)
 
     app = FastAPI(
         title="Meterstream",

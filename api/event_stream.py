@@ -24,6 +24,7 @@ from api.stores import Stores
 from runtime.errors import InvalidInput, NotFoundError, RateLimited, Unavailable
 from runtime.logging import get_logger
 from runtime.settings import Settings
+from runtime.tasks import end_tasks
 from runtime.telemetry import Telemetry
 from sinks.postgres.customer_changes import CustomerChange, changes_after, last_change_id
 from sinks.postgres.customers import customers_of_user, find_customer
@@ -73,8 +74,7 @@ class Streams:
         try:
             yield
         finally:
-            ear.cancel()
-            await asyncio.gather(ear, return_exceptions=True)
+            await end_tasks(ear)
 
     def ring(self, customer_id: str | None) -> None:
         """Wake who waits for a customer's changes; None: everybody."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from runtime.errors import MeterstreamError, RateLimited, Unavailable
 from runtime.logging import get_logger
+from runtime.tasks import end_tasks
 from sinks.kafka.producer import EventProducer
 from sinks.postgres import inbox
 from sinks.postgres.access import PostgresAccess
@@ -48,9 +49,7 @@ class StripeInbox:
 
     async def stop(self) -> None:
         """End; who still waits is told to come back."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
         for _, stored in self._waiting:
             if not stored.done():
                 stored.set_exception(Unavailable("The service is stopping; send the event again."))

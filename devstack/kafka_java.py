@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 from pathlib import Path
 
+from devstack.machine import alone, cache_dir
 from devstack.process import PartFailed
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.1.1"
-
-
-def cache_dir() -> Path:
-    """Return where downloads are kept, shared by every checkout on this machine."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "meterstream"
 
 
 def java() -> str:
@@ -33,10 +28,8 @@ def jars() -> list[Path]:
     listing = cache_dir() / f"{KAFKA.replace(':', '-')}.classpath"
     if known := _fetched(listing):
         return known
-    listing.parent.mkdir(parents=True, exist_ok=True)
-    with listing.with_suffix(".lock").open("w") as lock:
-        # Two at once would take each other's half-written files for whole ones.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    # Two at once would take each other's half-written files for whole ones.
+    with alone("fetch-kafka"):
         return _fetched(listing) or _fetch(listing)
 
 

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from signal import Signals
 
+from devstack.machine import alone
 from devstack.ports import LOOPBACK
 from devstack.process import ChildProcess, Command, PartFailed
 
@@ -135,10 +136,11 @@ def _system_user() -> str | None:
     """Return the user to run as: ourselves, unless we are root."""
     if os.geteuid() != 0:
         return None
-    try:
-        pwd.getpwnam(_SYSTEM_USER)
-    except KeyError:
-        subprocess.run(["useradd", "--system", "--shell", "/bin/false", _SYSTEM_USER], check=True)
+    with alone("postgres-user"):
+        try:
+            pwd.getpwnam(_SYSTEM_USER)
+        except KeyError:
+            subprocess.run(["useradd", "--system", "--shell", "/bin/false", _SYSTEM_USER], check=True)
     return _SYSTEM_USER
 
 

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from metering.topics import BILLING_CHANGES, STRIPE_EVENTS
 from runtime.logging import get_logger
 from runtime.settings import Settings, StripeSettings
+from runtime.tasks import end_tasks
 from runtime.telemetry import Telemetry
 from sinks.kafka.group_positions import group_positions
 from sinks.kafka.producer import EventProducer
@@ -102,7 +103,7 @@ async def _start_relays(
     ):
         task = asyncio.create_task(relay, name=name)
         task.add_done_callback(events.task_ended)
-        stack.push_async_callback(_cancel, task)
+        stack.push_async_callback(end_tasks, task)
 
 
 async def _producer(settings: Settings, topic: str, stack: AsyncExitStack) -> EventProducer:
@@ -115,11 +116,6 @@ async def _producer(settings: Settings, topic: str, stack: AsyncExitStack) -> Ev
     await producer.start()
     stack.push_async_callback(producer.stop)
     return producer
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 def _impatient(stripe: StripeSettings) -> StripeSettings:

@@ -17,6 +17,7 @@ from metering.records import RecordBatch
 from runtime.errors import Unavailable
 from runtime.logging import get_logger
 from runtime.settings import WorkerSettings
+from runtime.tasks import end_tasks
 from runtime.telemetry import Telemetry
 
 log = get_logger(__name__)
@@ -37,6 +38,7 @@ Work = Callable[[RecordBatch], Awaitable[None]]
 T = TypeVar("T")
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
+# A client that is just connecting can swallow it, and has nothing to clean up.
 _CANCEL_AGAIN_S = 0.5
 # What waits behind the block in hand, a partition, and becomes its next block: so many batches, fewer once they have
 # so many records, because what waits in all partitions is most of a worker's memory.
@@ -77,11 +79,7 @@ async def begin_work(
     stopping.cancel()
     if beginning.done():
         return await beginning
-    while not beginning.done():
-        # Once is not enough: a client that is just connecting can swallow it.
-        beginning.cancel()
-        await asyncio.wait({beginning}, timeout=_CANCEL_AGAIN_S)
-    await asyncio.gather(beginning, return_exceptions=True)
+    await end_tasks(beginning, again_s=_CANCEL_AGAIN_S)
     return None
 
 
@@ -191,8 +189,7 @@ class Lanes:
             lane, task = self._lanes.pop(partition)
             await lane.drop_waiting()
             await lane.wait_idle()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end_tasks(task)
         return set(gone)
 
     def _ended(self, task: asyncio.Task[None]) -> None:

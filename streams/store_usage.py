@@ -11,6 +11,7 @@ from faust.types import TP
 
 from runtime.errors import MeterstreamError
 from runtime.logging import get_logger
+from runtime.tasks import end_tasks
 from sinks.postgres.access import WORKER_ROLE
 from sinks.postgres.loads import warehouse_positions
 from sinks.postgres.news import follow_blocks
@@ -71,8 +72,8 @@ class UsageWarehouse:
     async def close(self) -> None:
         """Finish the loads in hand and give everything up."""
         self._give_up_all_but(set())
-        self._news.cancel()
-        await asyncio.gather(self._news, *self._leaving, return_exceptions=True)
+        await end_tasks(self._news)
+        await asyncio.gather(*self._leaving, return_exceptions=True)
 
     def _wake(self, partition: int) -> None:
         if (entry := self._loaders.get(partition)) is not None:

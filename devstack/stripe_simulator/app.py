@@ -44,6 +44,7 @@ from devstack.stripe_simulator.standing_receivers import keep_receivers
 from devstack.stripe_simulator.webhooks import Deliverer
 from devstack.stripe_simulator.world import World
 from runtime.logging import get_logger
+from runtime.tasks import end_tasks
 
 _log = get_logger(__name__)
 _METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
@@ -95,9 +96,7 @@ def create_app(config: SimulatorConfig, *, clock: WorldClock | None = None) -> S
                 asyncio.create_task(_repeat(lambda: _clean(world, api), _CLEANING_EVERY_S)),
             ]
             yield
-            for task in going_on:
-                task.cancel()
-            await asyncio.gather(*going_on, return_exceptions=True)
+            await end_tasks(*going_on)
         world.close()
 
     kinds = (CheckoutPage, PortalPage, InvoicePage, AuthenticationPage)

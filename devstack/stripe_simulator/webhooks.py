@@ -14,6 +14,7 @@ from devstack.stripe_simulator.failures import Obj
 from devstack.stripe_simulator.faults import Faults
 from devstack.stripe_simulator.world import World, public
 from runtime.logging import get_logger
+from runtime.tasks import end_tasks
 
 _POLL_S = 0.1
 _AT_ONCE = 16
@@ -49,9 +50,7 @@ class Deliverer:
                 self.start_due()
                 await asyncio.sleep(_POLL_S)
         finally:
-            for task in list(self._under_way.values()):
-                task.cancel()
-            await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+            await end_tasks(*self._under_way.values())
 
     async def settle(self) -> None:
         """Send all that is due, and wait for it."""

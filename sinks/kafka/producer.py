@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 from runtime.errors import RateLimited, RefusedToStart, Unavailable
 from runtime.logging import get_logger
 from runtime.settings import KafkaSettings
+from runtime.tasks import end_tasks
 from sinks.kafka.connection import client_options
 
 log = get_logger(__name__)
@@ -117,8 +118,7 @@ class EventProducer:
     async def stop(self) -> None:
         """Close the connection; records still unconfirmed are refused to their callers."""
         if self._supervisor is not None:
-            self._supervisor.cancel()
-            await asyncio.gather(self._supervisor, return_exceptions=True)
+            await end_tasks(self._supervisor)
             self._supervisor = None
         for lane in self._lanes:
             for _, delivery, _ in lane.waiting:
@@ -216,7 +216,9 @@ class EventProducer:
             try:
                 future = await producer.send_batch(batch.builder, self._topic, partition=partition)
                 future.add_done_callback(_retrieve)
-                await asyncio.wait_for(asyncio.shield(future), self._timeout_s * _STUCK_TIMEOUTS)
+                # Not `wait_for`: a cancellation that it swallows would keep the whole group of lanes from ending.
+                async with asyncio.timeout(self._timeout_s * _STUCK_TIMEOUTS):
+                    await asyncio.shield(future)
             except BaseException as exc:
                 reason = "the connection was given up" if isinstance(exc, asyncio.CancelledError) else repr(exc)
                 error = Unavailable(f"Kafka did not confirm all events: {reason}. Sending them again is safe.")

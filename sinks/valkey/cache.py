@@ -20,6 +20,7 @@ from valkey.asyncio import Valkey
 
 from runtime.errors import Unavailable
 from runtime.logging import get_logger
+from runtime.tasks import end_tasks
 from sinks.valkey.client import FAILURES, ValkeyClient
 
 log = get_logger(__name__)
@@ -118,8 +119,7 @@ class SharedCache:
         try:
             yield
         finally:
-            ear.cancel()
-            await asyncio.gather(ear, return_exceptions=True)
+            await end_tasks(ear)
 
     async def _listen(self, valkey: Valkey) -> None:
         while True:
