@@ -10,47 +10,33 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from api import (
-    api_keys,
-    audit,
+from api.access.authentication import KeyCache
+from api.access.memberships import People
+from api.access.rate_limits import RateLimiter, RateLimits
+from api.access.tokens import TokenReader
+from api.catalogue import discount_codes, plans
+from api.customers import customers, event_stream, payment_methods, portal
+from api.customers.event_stream import Streams
+from api.http.caching import CachedAnswers
+from api.http.documentation import install_documentation
+from api.http.errors import install_error_handlers
+from api.http.idempotency import KeptAnswers, install_replays
+from api.http.query_parameters import install_query_parameters
+from api.http.request_context import BoundedBody, RequestContext
+from api.operations import dead_letters, health, ledger
+from api.operations.monitor import Monitor
+from api.stores import Stores
+from api.stripe import webhooks as stripe_webhooks
+from api.subscriptions import (
     checkout,
-    customers,
-    dead_letters,
-    discount_codes,
-    event_search,
-    event_stream,
-    events,
-    health,
-    invitations,
     invoices,
-    ledger,
-    members,
-    meter_queries,
-    meters,
-    organizations,
-    payment_methods,
-    plans,
-    portal,
     previews,
-    stripe_webhooks,
-    subjects,
     subscription_actions,
     subscription_changes,
     subscriptions,
 )
-from api.authentication import KeyCache
-from api.caching import CachedAnswers
-from api.documentation import install_documentation
-from api.errors import install_error_handlers
-from api.event_stream import Streams
-from api.idempotency import KeptAnswers, install_replays
-from api.monitor import Monitor
-from api.people import People
-from api.query_parameters import install_query_parameters
-from api.rate_limits import RateLimiter, RateLimits
-from api.request_context import BoundedBody, RequestContext
-from api.stores import Stores
-from api.tokens import TokenReader
+from api.tenants import api_keys, audit, invitations, members, organizations
+from api.usage import event_search, events, meter_queries, meters, subjects
 from runtime.settings import Settings
 from runtime.tasks import end_tasks
 from runtime.telemetry import Telemetry

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from api.stripe_inbox import StripeInbox
 from metering.topics import STRIPE_EVENTS, USAGE_EVENTS
 from runtime.clock import Clock, utc_now
 from runtime.errors import Unavailable
@@ -19,6 +18,7 @@ from sinks.mirror import Mirror
 from sinks.postgres.access import API_ROLE, PostgresAccess
 from sinks.postgres.catalogue_changes import LogShape
 from sinks.stripe.client import StripeGateway
+from sinks.stripe_inbox import StripeInbox
 from sinks.valkey.cache import SharedCache
 from sinks.valkey.client import ValkeyClient
 from sinks.valkey.rate_limits import SharedLimits

@@ -13,8 +13,8 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from api.actor import Actor
-from api.redriving import redrive as send_again
+from api.access.actor import Actor
+from api.operations.redriving import redrive as send_again
 from api.stores import Stores, build_stores
 from cli.failures import shown_failures
 from cli.settings import command_settings

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from api.tokens import make_token
+from api.access.tokens import make_token
 from cli.failures import shown_failures
 from cli.settings import command_settings
 

@@ -24,7 +24,7 @@ MeterstreamError
     ├── StripeAPIError         Stripe refuses what we sent, or who we are
     └── UnexpectedError
 
-Drivers' errors are translated in `sinks/<store>` with `from exc`. HTTP numbers are decided in `api/errors.py`.
+Drivers' errors are translated in `sinks/<store>` with `from exc`. HTTP numbers are decided in `api/http/errors.py`.
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ import pytest
 import uvicorn
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from api.access.tokens import make_token
 from api.app import create_app
 from api.stores import build_stores
-from api.tokens import make_token
 from cli.keys import make_key
 from cli.migrate import apply_all
 from metering.topics import USAGE_EVENTS

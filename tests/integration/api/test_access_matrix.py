@@ -17,7 +17,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from api import app as application
-from api.tokens import make_token
+from api.access.tokens import make_token
 from sinks.postgres.api_keys import hash_secret
 from tests.engines import JWT_SECRET
 from tests.integration.api.service import Service
@@ -25,7 +25,7 @@ from tests.integration.sinks.postgres.test_row_level_security import SEED
 
 V1: Final = "/api/v1"
 
-# Written by hand, and apart from `api.permissions`: a change of the table there must be meant here too.
+# Written by hand, and apart from `api.access.permissions`: a change of the table there must be meant here too.
 SELLERS: Final = "owner admin support"
 EVERYBODY: Final = "owner admin analyst support"
 MAY: Final[dict[str, str]] = {

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.idempotency import HEADER, REPLAYED
+from api.http.idempotency import HEADER, REPLAYED
 from sinks.postgres import organizations
 from sinks.postgres.access import WORKER_ROLE, PostgresAccess
 from sinks.postgres.idempotency import forget_old
@@ -113,7 +113,7 @@ def test_while_the_first_is_at_work_the_second_is_told_to_wait(
         await asyncio.to_thread(go_on.wait)
         return await rename(*arguments, **named)
 
-    monkeypatch.setattr("api.organizations.rename_organization", slow)
+    monkeypatch.setattr("api.tenants.organizations.rename_organization", slow)
     headers, answers = key(), []
     with ada.client(slug) as client:
         first = threading.Thread(
@@ -140,7 +140,7 @@ def test_a_failure_of_ours_is_not_kept(service: Service, acme: httpx.Client, mon
         raise RuntimeError("a bug")
 
     with monkeypatch.context() as patch:
-        patch.setattr("api.api_keys.create_key", broken)
+        patch.setattr("api.tenants.api_keys.create_key", broken)
         assert acme.post(KEYS, json=BODY, headers=headers).status_code == 500
     again = acme.post(KEYS, json=BODY, headers=headers)
     assert (again.status_code, REPLAYED.lower() in again.headers) == (201, False)

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.tokens import make_token
+from api.access.tokens import make_token
 from tests.engines import wait_for
 from tests.integration.api.people import Someone, someone
 from tests.integration.api.service import Service

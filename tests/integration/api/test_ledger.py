@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.monitor import Monitor
+from api.operations.monitor import Monitor
 from tests.engines import wait_for
 from tests.integration.api.service import Service
 

@@ -14,7 +14,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
-from api.invalid_requests import PATTERNS
+from api.http.invalid_requests import PATTERNS
 from tests.integration.api.people import someone
 from tests.integration.api.service import Service
 

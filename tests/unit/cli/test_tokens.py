@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from api.tokens import Person, TokenReader
+from api.access.tokens import Person, TokenReader
 from cli.tokens import tokens
 from runtime.settings import IdentitySettings
 

@@ -1,0 +1,1 @@
+"""Who buys, what they pay with, and the stream of their changes."""

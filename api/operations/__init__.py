@@ -1,0 +1,1 @@
+"""Health, metrics, ledger and dead letters."""

@@ -1,0 +1,134 @@
+"""`/healthz` (alive), `/readyz` (every part, and why not), `/metrics` (Prometheus). No key needed, no tenant's data."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import Final
+
+from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from api.access.authentication import OpenStores
+from api.http.responses import json_answer
+from api.operations.monitor import Findings, Monitor
+from runtime.errors import MeterstreamError
+from runtime.telemetry import Telemetry
+
+router = APIRouter(tags=["operations"])
+
+_PROBE_TIMEOUT_S: Final = 3.0
+# The monitor looks every 5 s; older findings say nothing.
+_LOOK_AGE_S: Final = 30.0
+_NOT_KNOWN: Final = "its lag is not known now"
+_WAITS: Final = {"inbox": "Stripe's events", "outbox": "changes of ours"}
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: str = Field(examples=["ok"])
+
+
+class Part(BaseModel):
+    """One thing that must work."""
+
+    ok: bool
+    reason: str | None = Field(description="Why not.")
+
+
+class Readiness(BaseModel):
+    """Whether requests can be served and usage is being counted."""
+
+    ready: bool
+    parts: dict[str, Part] = Field(
+        description="postgres, clickhouse, kafka, metering, warehouse, ledger; billing, where Stripe has a key"
+    )
+
+
+@router.get("/healthz", summary="Alive", response_model=Alive)
+async def healthz() -> Response:
+    """Say that the process answers; nothing else is asked."""
+    return json_answer({"status": "ok"})
+
+
+@router.get(
+    "/readyz",
+    summary="Ready",
+    response_model=Readiness,
+    responses={503: {"model": Readiness, "description": "A store is down, a consumer stalls, or the books disagree."}},
+)
+async def readyz(request: Request, stores: OpenStores) -> Response:
+    """Say of each part whether it works: stores, consumers (lag grows and nothing commits), ledger."""
+    postgres, clickhouse, kafka = await asyncio.gather(
+        _probe(stores.postgres.ping()), _probe(stores.clickhouse.ping()), _probe(stores.log_ends.read())
+    )
+    monitor: Monitor = request.app.state.monitor
+    parts = {
+        "postgres": postgres,
+        "clickhouse": clickhouse,
+        "kafka": kafka or stores.producer.problem,
+        **_consumers(monitor.findings, sells=stores.stripe is not None),
+    }
+    ready = not any(parts.values())
+    shown = {name: {"ok": reason is None, "reason": reason} for name, reason in parts.items()}
+    return json_answer({"ready": ready, "parts": shown}, status=200 if ready else 503)
+
+
+@router.get(
+    "/metrics",
+    summary="Metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus' format."}},
+)
+async def metrics(request: Request) -> Response:
+    """Show this process's metrics."""
+    telemetry: Telemetry = request.app.state.telemetry
+    return Response(generate_latest(telemetry.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _consumers(findings: Findings, *, sells: bool) -> dict[str, str | None]:
+    if findings.looked_at_s is None or time.monotonic() - findings.looked_at_s > _LOOK_AGE_S:
+        consumers: dict[str, str | None] = dict.fromkeys(("metering", "warehouse", "billing"), _NOT_KNOWN)
+    else:
+        consumers = {
+            "metering": _stalled("metering", findings.metering_stalled, findings.metering_lag),
+            "warehouse": _stalled("warehouse", findings.warehouse_stalled, findings.warehouse_lag),
+            "billing": _waiting(findings.billing_stalled),
+        }
+    if not sells:
+        del consumers["billing"]
+    return {**consumers, "ledger": _differences(findings)}
+
+
+def _differences(findings: Findings) -> str | None:
+    return "; ".join(findings.differences[:3]) if findings.differences else None
+
+
+def _stalled(name: str, partitions: list[int], lag: dict[int, int] | None) -> str | None:
+    if not partitions or lag is None:
+        return None
+    records = sum(lag.get(partition, 0) for partition in partitions)
+    where = ", ".join(map(str, partitions))
+    return f"{records} records wait and nothing commits in partitions {where}: is a {name} worker running?"
+
+
+def _waiting(boxes: list[str]) -> str | None:
+    if not boxes:
+        return None
+    what = " and ".join(_WAITS[box] for box in boxes)
+    return f"{what} wait and nothing moves: is a billing worker running?"
+
+
+async def _probe(question: Awaitable[object]) -> str | None:
+    """Return why a store does not answer, or None."""
+    try:
+        await asyncio.wait_for(question, _PROBE_TIMEOUT_S)
+    except TimeoutError:
+        return f"no answer within {_PROBE_TIMEOUT_S:g} s"
+    except MeterstreamError as exc:
+        return exc.message
+    return None

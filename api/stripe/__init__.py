@@ -1,0 +1,1 @@
+"""What every route that talks to Stripe shares, and the door through which Stripe talks to us."""

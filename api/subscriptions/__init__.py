@@ -1,0 +1,1 @@
+"""From checkout to invoice."""

@@ -1,0 +1,208 @@
+"""`/invoices`: what was billed. Stripe makes them; here they are read, and paid when somebody asks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Final, NamedTuple
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query, Request
+from psycopg import AsyncConnection
+from starlette.responses import Response
+
+from api.access.actor import Actor
+from api.access.authentication import OpenStores, allowed
+from api.customers.owners import customers_seen
+from api.http.documentation import PREFIX, errors
+from api.http.paging import Cursor, Limit, Page, decode_cursor, page
+from api.http.responses import ExactRoute, json_answer
+from api.stores import Stores
+from api.stripe.refusals import explained_refusals
+from api.stripe.request_keys import stripe_key
+from api.subscriptions.invoice_models import (
+    InvoiceBody,
+    InvoiceStatus,
+    LineBody,
+    PayInvoice,
+    PdfLink,
+    invoice_as_json,
+    line_as_json,
+)
+from runtime.errors import InvalidStateTransition, NotFoundError, PaymentFailed
+from runtime.logging import get_logger
+from sinks.postgres.access import Access
+from sinks.postgres.audit import record
+from sinks.postgres.invoices import InvoiceFilters, InvoiceRow, find_invoice, list_invoices, list_lines
+from sinks.postgres.payment_methods import find_payment_method
+
+log = get_logger(__name__)
+
+router = APIRouter(prefix=f"{PREFIX}/invoices", tags=["invoices"], route_class=ExactRoute)
+
+InvoiceId = Annotated[UUID, Path(description="The invoice's id.", examples=["7c9e6679-7425-40de-944b-e07fc1f90ae7"])]
+_WITH_THE_DEFAULT: Final = PayInvoice()
+Reader = Annotated[Actor, allowed("invoices:read")]
+
+
+class _After(NamedTuple):
+    created_at: datetime
+    id: UUID
+
+
+class _AfterLine(NamedTuple):
+    position: int
+
+
+@router.get("", summary="List invoices", response_model=Page[InvoiceBody], responses=errors(400))
+async def list_all(
+    actor: Reader,
+    stores: OpenStores,
+    *,
+    status: Annotated[list[InvoiceStatus] | None, Query(description="Any of these.")] = None,
+    customer_id: Annotated[UUID | None, Query(description="Of this customer.")] = None,
+    subscription_id: Annotated[UUID | None, Query(description="Of this subscription.")] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """List invoices, newest first; an end user's are their own, also of a customer who was deleted."""
+    after = decode_cursor(cursor, _After)
+    async with stores.postgres.acting(actor.access) as connection:
+        filters = InvoiceFilters(
+            organization_id=actor.organization_id,
+            customers=await customers_seen(connection, actor, customer_id),
+            subscription_id=str(subscription_id) if subscription_id else None,
+            status=status,
+        )
+        rows = await list_invoices(
+            connection, filters, after=(after.created_at, str(after.id)) if after else None, limit=limit + 1
+        )
+    return json_answer(page(rows, limit, show=invoice_as_json, place=lambda row: _After(row.created_at, UUID(row.id))))
+
+
+@router.get("/{id}", summary="Show an invoice", response_model=InvoiceBody, responses=errors(400, 404))
+async def show(
+    id: InvoiceId,  # noqa: A002 - the path's name
+    actor: Reader,
+    stores: OpenStores,
+) -> Response:
+    """Show an invoice."""
+    return json_answer(invoice_as_json(await _visible(stores, actor, id)))
+
+
+@router.get("/{id}/lines", summary="List an invoice's lines", response_model=Page[LineBody], responses=errors(400, 404))
+async def lines(
+    id: InvoiceId,  # noqa: A002 - the path's name
+    actor: Reader,
+    stores: OpenStores,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """List what is billed, in the invoice's order."""
+    after = decode_cursor(cursor, _AfterLine)
+    async with stores.postgres.acting(actor.access) as connection:
+        await find_invoice(connection, str(id))
+        rows = await list_lines(connection, str(id), after=after.position if after else -1, limit=limit + 1)
+    return json_answer(page(rows, limit, show=line_as_json, place=lambda line: _AfterLine(line.position)))
+
+
+@router.get(
+    "/{id}/pdf",
+    summary="Find the PDF",
+    response_model=PdfLink,
+    responses=errors(400, 404, 422),
+)
+async def pdf(
+    id: InvoiceId,  # noqa: A002 - the path's name
+    actor: Reader,
+    stores: OpenStores,
+) -> Response:
+    """Tell where Stripe keeps the PDF of a finalized invoice."""
+    row = await _visible(stores, actor, id)
+    if row.invoice_pdf_url is None:
+        raise InvalidStateTransition(
+            "A draft has no PDF: Stripe makes one when it finalizes the invoice.",
+            code="INVOICE_NOT_FINALIZED",
+            status=row.status,
+        )
+    return json_answer({"url": row.invoice_pdf_url})
+
+
+@router.post(
+    "/{id}/pay",
+    summary="Pay an invoice",
+    response_model=InvoiceBody,
+    responses=errors(400, 404, 409, 413, 422, 429),
+)
+async def pay(
+    id: InvoiceId,  # noqa: A002 - the path's name
+    request: Request,
+    actor: Annotated[Actor, allowed("invoices:write")],
+    stores: OpenStores,
+    body: PayInvoice = _WITH_THE_DEFAULT,
+) -> Response:
+    """Collect an open invoice now. A card that is declined: 422 PAYMENT_FAILED with `decline_code`."""
+    row = await _visible(stores, actor, id)
+    _require_payable(row)
+    access = Access(organization_id=row.organization_id)
+    method = None
+    if body.payment_method_id is not None:
+        method = await _method_of(stores, actor, row, str(body.payment_method_id))
+    stripe, key = stores.selling.stripe, stripe_key(request, actor, f"invoice:{row.id}:pay")
+    try:
+        with explained_refusals():
+            await stripe.invoices.pay(key, row.stripe_invoice_id, payment_method=method)
+    except PaymentFailed:
+        # A try leaves its traces: the number of attempts, a subscription that is past due.
+        await _look(stores, row, actor, access)
+        raise
+    await _look(stores, row, actor, access)
+    async with stores.postgres.acting(access) as connection:
+        paid = await find_invoice(connection, row.id)
+        await _audit(connection, actor, before=row, after=paid)
+    log.info("An invoice is paid", invoice=row.id, amount_minor=paid.amount_paid_minor, currency=paid.currency)
+    return json_answer(invoice_as_json(paid))
+
+
+async def _visible(stores: Stores, actor: Actor, invoice_id: UUID) -> InvoiceRow:
+    async with stores.postgres.acting(actor.access) as connection:
+        return await find_invoice(connection, str(invoice_id))
+
+
+async def _method_of(stores: Stores, actor: Actor, row: InvoiceRow, method_id: str) -> str:
+    async with stores.postgres.acting(actor.access) as connection:
+        method = await find_payment_method(connection, method_id)
+    if method.customer_id != row.customer_id or method.detached_at is not None:
+        raise NotFoundError(f"The customer has no payment method {method_id}.", code="PAYMENT_METHOD_NOT_FOUND")
+    return method.stripe_payment_method_id
+
+
+async def _look(stores: Stores, row: InvoiceRow, actor: Actor, access: Access) -> None:
+    mirror = stores.selling.mirror
+    await mirror.look("invoice", row.stripe_invoice_id, actor=actor.name, access=access)
+    if row.stripe_subscription_id is not None:
+        await mirror.look(
+            "subscription", row.stripe_subscription_id, actor=actor.name, reason="An invoice was paid", access=access
+        )
+
+
+async def _audit(connection: AsyncConnection, actor: Actor, *, before: InvoiceRow, after: InvoiceRow) -> None:
+    await record(
+        connection,
+        organization_id=after.organization_id,
+        author=actor.author,
+        action="invoice.pay",
+        target=("invoice", after.id),
+        before=invoice_as_json(before),
+        after=invoice_as_json(after),
+    )
+
+
+def _require_payable(row: InvoiceRow) -> None:
+    refusals: dict[str, tuple[str, str]] = {
+        "draft": ("INVOICE_NOT_FINALIZED", "A draft is not due yet: Stripe finalizes it within the hour."),
+        "paid": ("ALREADY_PAID", "The invoice is paid already."),
+        "void": ("INVOICE_VOID", "The invoice was voided: nothing is owed on it."),
+    }
+    if row.status in refusals:
+        code, message = refusals[row.status]
+        raise InvalidStateTransition(message, code=code, status=row.status)

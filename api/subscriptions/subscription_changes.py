@@ -1,0 +1,111 @@
+"""`PATCH /subscriptions/{id}`: another plan, interval or quantity, now or with the next period; and the history."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any, NamedTuple
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from api.access.actor import Actor
+from api.access.authentication import OpenStores, allowed
+from api.http.documentation import PREFIX, errors
+from api.http.paging import Cursor, Limit, Page, decode_cursor, page
+from api.http.responses import ExactRoute, json_answer
+from api.subscriptions.subscription_history import ChangeBody, change_as_json, prices_of_change
+from api.subscriptions.subscription_models import ChangeSubscription, SubscriptionBody
+from api.subscriptions.subscription_targets import (
+    PRORATIONS,
+    Target,
+    has_scheduled_change,
+    nothing_to_change,
+    read_target,
+    require_next_period,
+)
+from api.subscriptions.subscription_turns import SubscriptionId, Turn, Writing, take_turn
+from sinks.postgres.subscriptions import SubscriptionRow, find_subscription, list_changes, plans_of_prices
+
+router = APIRouter(prefix=f"{PREFIX}/subscriptions", tags=["subscriptions"], route_class=ExactRoute)
+
+
+class _Before(NamedTuple):
+    id: int
+
+
+@router.patch(
+    "/{id}",
+    summary="Change plan, interval or quantity",
+    response_model=SubscriptionBody,
+    responses=errors(400, 404, 409, 413, 422, 429),
+)
+async def change(
+    id: SubscriptionId,  # noqa: A002 - the path's name
+    body: ChangeSubscription,
+    asker: Writing,
+) -> Response:
+    """Change what is subscribed to. A card that is declined leaves everything as it was.
+
+    An immediate change also withdraws one that was to come with the next period.
+    """
+
+    async def check(row: SubscriptionRow) -> Target:
+        target = await read_target(asker.stores, asker.actor, row, body)
+        if body.timing == "next_billing_cycle":
+            require_next_period(row)
+            if not target.changes and not has_scheduled_change(row):
+                raise nothing_to_change(row)
+        elif not target.changes:
+            raise nothing_to_change(row)
+        return target
+
+    write = _change_next if body.timing == "next_billing_cycle" else partial(_change_now, body)
+    return await take_turn(asker, id, "change", check=check, write=write, reason=body.reason)
+
+
+@router.get("/{id}/changes", summary="Show the history", response_model=Page[ChangeBody], responses=errors(400, 404))
+async def history(
+    id: SubscriptionId,  # noqa: A002 - the path's name
+    actor: Annotated[Actor, allowed("subscriptions:read")],
+    stores: OpenStores,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """Tell what changed, from what to what, by whom, when and why, newest first."""
+    before = decode_cursor(cursor, _Before)
+    async with stores.postgres.acting(actor.access) as connection:
+        owner = await find_subscription(connection, str(id))
+        rows = await list_changes(connection, str(id), before_id=before.id if before else None, limit=limit + 1)
+        prices = frozenset[str]().union(*map(prices_of_change, rows))
+        plans = await plans_of_prices(connection, list(prices), organization_id=owner.organization_id)
+    return json_answer(page(rows, limit, show=partial(change_as_json, plans=plans), place=lambda row: _Before(row.id)))
+
+
+async def _change_now(body: ChangeSubscription, turn: Turn, target: Target | None) -> None:
+    if target is not None:
+        params: dict[str, Any] = {
+            "items": target.changes,
+            "proration_behavior": PRORATIONS[body.proration],
+            "payment_behavior": "error_if_incomplete",
+        }
+        if target.restarts:
+            params["billing_cycle_anchor"] = {"type": "now"}
+        if body.proration_at is not None:
+            params["proration_date"] = int(body.proration_at.timestamp())
+        await turn.update(**params)
+    # After it: a card that is declined leaves also this as it was.
+    await turn.release_schedule()
+
+
+async def _change_next(turn: Turn, target: Target | None) -> None:
+    if target is None or not target.changes:
+        # A mark first: with the schedule gone, a repetition would find nothing to change.
+        await turn.update()
+        await turn.release_schedule()
+        return
+    schedules = turn.asker.stores.selling.stripe.subscription_schedules
+    schedule = turn.row.schedule
+    if not isinstance(schedule, dict) or schedule["status"] != "active":
+        # Without the next step it changes nothing, and ends with the period.
+        schedule = await schedules.create_from(turn.key("schedule"), turn.row.stripe_subscription_id)
+    await schedules.set_next(turn.key(f"next:{schedule['id']}"), schedule, target.items, target.cycle)

@@ -1,0 +1,1 @@
+"""Who sells: organizations, members, keys, and what they did."""

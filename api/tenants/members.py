@@ -1,0 +1,139 @@
+"""`/members`: who acts for an organization, and as what. New ones come through `invitations`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, NamedTuple
+
+from fastapi import APIRouter, Path
+from psycopg import AsyncConnection
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from api.access.authentication import Actor, OpenStores, allowed
+from api.access.permissions import Role
+from api.http.documentation import PREFIX, errors
+from api.http.paging import Cursor, Limit, Page, decode_cursor, page
+from api.http.request_body import SentBody
+from api.http.responses import ExactRoute, json_answer
+from runtime.errors import InsufficientPermissions, NotFoundError
+from sinks.postgres.audit import record
+from sinks.postgres.members import change_role, has_owner, list_members, lock_member, remove_member
+
+router = APIRouter(prefix=f"{PREFIX}/members", tags=["members"], route_class=ExactRoute)
+
+UserId = Annotated[
+    str,
+    Path(min_length=1, max_length=256, description="The user's id.", examples=["0b6ff1c5-e0e8-494f-b3ac-4bd8a0ff0f4e"]),
+]
+
+
+class MemberBody(BaseModel):
+    """A member."""
+
+    user_id: str
+    email: str | None = Field(description="Of the newest token that named one.")
+    role: Role
+    created_at: datetime
+
+
+class ChangeMember(SentBody):
+    """Another role."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"role": "analyst"}})
+
+    role: Role
+
+
+class _AfterUser(NamedTuple):
+    user_id: str
+
+
+@router.get("", summary="List members", response_model=Page[MemberBody], responses=errors(400))
+async def list_all(
+    actor: Annotated[Actor, allowed("members:read")], stores: OpenStores, limit: Limit = 100, cursor: Cursor = None
+) -> Response:
+    """List the members by their ids."""
+    after = decode_cursor(cursor, _AfterUser)
+    async with stores.postgres.acting(actor.access) as connection:
+        rows = await list_members(
+            connection,
+            organization_id=actor.tenant.organization_id,
+            after=after.user_id if after else "",
+            limit=limit + 1,
+        )
+    return json_answer(page(rows, limit, show=lambda row: row, place=lambda row: _AfterUser(row.user_id)))
+
+
+@router.patch(
+    "/{user_id}", summary="Change a member's role", response_model=MemberBody, responses=errors(400, 413, 422)
+)
+async def change(
+    user_id: UserId, body: ChangeMember, actor: Annotated[Actor, allowed("members:write")], stores: OpenStores
+) -> Response:
+    """Give a member another role. Only owners make and unmake owners; the last owner stays one."""
+    organization_id = actor.tenant.organization_id
+    async with stores.postgres.acting(actor.access) as connection:
+        member = await lock_member(
+            connection, organization_id=organization_id, user_id=_known(user_id), stays_owner=body.role == "owner"
+        )
+        await require_owner(connection, actor, member.role, body.role)
+        await change_role(connection, organization_id=organization_id, user_id=user_id, role=body.role)
+        await record(
+            connection,
+            organization_id=organization_id,
+            author=actor.author,
+            action="member.change_role",
+            target=("user", user_id),
+            before={"role": member.role},
+            after={"role": body.role},
+        )
+    return json_answer({"user_id": user_id, "email": member.email, "role": body.role, "created_at": member.created_at})
+
+
+@router.delete("/{user_id}", summary="Remove a member", response_model=MemberBody, responses=errors(400, 422))
+async def remove(user_id: UserId, actor: Annotated[Actor, allowed("membership:write")], stores: OpenStores) -> Response:
+    """Take a member out of the organization: within seconds their token does nothing here.
+
+    Every member may leave; others are removed by owners and admins. The last owner stays.
+    """
+    leaves = user_id == actor.user_id
+    if not leaves:
+        actor.require("members:write")
+    organization_id = actor.tenant.organization_id
+    async with stores.postgres.acting(actor.access) as connection:
+        member = await lock_member(
+            connection, organization_id=organization_id, user_id=_known(user_id), stays_owner=False
+        )
+        if not leaves:
+            await require_owner(connection, actor, member.role)
+        await remove_member(connection, organization_id=organization_id, user_id=user_id)
+        await record(
+            connection,
+            organization_id=organization_id,
+            author=actor.author,
+            action="member.remove",
+            target=("user", user_id),
+            before={"role": member.role},
+        )
+    return json_answer(member)
+
+
+async def require_owner(connection: AsyncConnection, actor: Actor, *roles: str) -> None:
+    """Refuse who is no owner where one of the roles is `owner`.
+
+    Else an admin, or a key that an admin makes, could take an organization over. One that nobody owns yet, since a
+    command made it, gets its first owner from a key. Raises: InsufficientPermissions.
+    """
+    if "owner" not in roles or actor.role == "owner":
+        return
+    if actor.kind == "key" and not await has_owner(connection, actor.tenant.organization_id):
+        return
+    raise InsufficientPermissions("Only an owner may make or unmake owners.", required="owner")
+
+
+def _known(user_id: str) -> str:
+    """Return an id that may be one. Raises: NotFoundError for what Postgres cannot even be asked for."""
+    if "\x00" in user_id:
+        raise NotFoundError("No such member.", code="MEMBER_NOT_FOUND")
+    return user_id

@@ -1,0 +1,1 @@
+"""Events in, meters, and the numbers."""

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from api.http.request_body import SentBody, WebAddress
+from metering.exact_json import loads
+
+
+class Body(SentBody):
+    number: Any = None
+    text: str = ""
+    inner: dict[str, Any] | None = None
+
+
+class Link(BaseModel):
+    to: WebAddress
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("1", 1), ("-0", 0), ("1.5", Decimal("1.5")), ("0.1", Decimal("0.1")), ("123456789012345678", 123456789012345678)],
+)
+def test_numbers_are_whole_or_exact(written: str, read: Any) -> None:
+    body = Body.model_validate(loads(f'{{"number": [{written}]}}'.encode()))
+    assert body.number == [read]
+    assert type(body.number[0]) is type(read)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        r'{"text": "a\u0000b"}',
+        r'{"text": "\ud800"}',
+        r'{"inner": {"a\u0000": 1}}',
+        r'{"inner": {"a": ["x", "\udfff"]}}',
+        '{"text": "a", "text": "b"}',
+        '{"inner": {"a": 1, "a": 2}}',
+        '{"number": 1e9999999999999999999}',
+        '{"surprise": 1}',
+    ],
+)
+def test_what_no_store_can_keep_is_refused(written: str) -> None:
+    with pytest.raises(ValidationError):
+        Body.model_validate(loads(written.encode()))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://example.com", "http://localhost:3000/a?b={CHECKOUT_SESSION_ID}", "https://user@example.com/#x"],
+)
+def test_whole_addresses_pass_as_they_are(address: str) -> None:
+    assert Link(to=address).to == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "example.com",
+        "//example.com",
+        "javascript:alert(1)",
+        "https://",
+        "https://[::1",
+        "https://a b",
+        "https://a\n",
+    ],
+)
+def test_other_addresses_are_refused(address: str) -> None:
+    with pytest.raises(ValidationError):
+        Link(to=address)
