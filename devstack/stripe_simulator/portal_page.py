@@ -16,7 +16,7 @@ from devstack.stripe_simulator.world import World
 Fields = dict[str, str]
 _DONE = {
     "switch": "The plan is changed.",
-    "cancel": "The subscription is canceled.",
+    "cancel": "Your cancellation is saved.",
     "renew": "The subscription goes on.",
     "add_card": "The card is saved, and is the default now.",
     "default_card": "Payments go by this card from now on.",
