@@ -40,7 +40,8 @@ class TooDeep(InvalidJson):
     """Nested beyond MAX_DEPTH."""
 
 
-_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# A quote alone is a text that never ends. Unless that ended the scan, each quote after it would search to the end.
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|["\[\]{}]', re.DOTALL)
 
 
 def loads(raw: bytes) -> Any:
@@ -64,13 +65,15 @@ def _is_too_deep(raw: bytes) -> bool:
         return False
     depth = 0
     for token in _TOKENS.finditer(raw):
-        first = token.group()[0]
-        if first in b"[{":
+        mark = token.group()
+        if mark in (b"[", b"{"):
             depth += 1
             if depth > MAX_DEPTH:
                 return True
-        elif first in b"]}":
+        elif mark in (b"]", b"}"):
             depth -= 1
+        elif mark == b'"':
+            return False  # the decoder, too, gets no further than here
     return False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from decimal import Decimal
 
 import pytest
@@ -40,6 +41,19 @@ def test_depth_is_counted_before_parsing(opening: str, more: int) -> None:
 def test_depth_within_the_limit() -> None:
     assert loads(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH) is not None
     assert loads(json.dumps(["[{" * 500, '"[[', "\\"] + [[] for _ in range(50)]).encode()) is not None
+
+
+@pytest.mark.parametrize("text", [b'\\"', b'"\\', b'"', b'\\\\"'])
+def test_texts_that_never_end_cost_no_more_than_their_length(text: bytes) -> None:
+    started = time.perf_counter()
+    with pytest.raises(InvalidJson):
+        loads(b'"' + text * 500_000 + b"[" * (MAX_DEPTH + 1))
+    assert time.perf_counter() - started < 1
+
+
+def test_depth_before_a_text_that_never_ends_is_counted() -> None:
+    with pytest.raises(TooDeep):
+        loads(b"[" * (MAX_DEPTH + 1) + b'"')
 
 
 MALFORMED = [b"", b"{", b"nul", b"NaN", b"[Infinity]", b"[-Infinity]", b"{} {}", b"01", b"{'a':1}", b"[1,]", b'"\x00"']
