@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from metering.exact_json import DUPLICATE, UnreadableNumber
 
+_MAX_DIGITS: Final = 40
 _UNKEPT: Final = re.compile("[\x00\ud800-\udfff]")
 _BLANK: Final = re.compile(r"\s|[\x00-\x1f\x7f]")
 
@@ -32,7 +33,7 @@ def _read(value: Any, where: str) -> Any:
         case str():
             return _text(value, where)
         case Decimal():
-            return int(value) if value.as_tuple().exponent == 0 else value
+            return _number(value, where)
         case Mapping():
             return {_text(name, where): _read(each, f"{where}.{name}".lstrip(".")) for name, each in value.items()}
         case list():
@@ -42,6 +43,16 @@ def _read(value: Any, where: str) -> Any:
         case _ if value is DUPLICATE:
             raise ValueError(f"{where} is said twice; say it once")
     return value
+
+
+def _number(value: Decimal, where: str) -> int | Decimal:
+    """Return a whole number as int. Long ones are refused: to convert them takes quadratic time."""
+    if value.adjusted() < _MAX_DIGITS:
+        exponent = value.as_tuple().exponent
+        assert isinstance(exponent, int)  # JSON knows no NaN and no infinity
+        if exponent >= -_MAX_DIGITS:
+            return int(value) if exponent == 0 else value
+    raise ValueError(f"{where}: has more than {_MAX_DIGITS} digits before or after the point; write fewer")
 
 
 def _text(text: str, where: str) -> str:

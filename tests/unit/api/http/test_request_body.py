@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -22,7 +23,16 @@ class Link(BaseModel):
 
 @pytest.mark.parametrize(
     ("written", "read"),
-    [("1", 1), ("-0", 0), ("1.5", Decimal("1.5")), ("0.1", Decimal("0.1")), ("123456789012345678", 123456789012345678)],
+    [
+        ("1", 1),
+        ("-0", 0),
+        ("1e39", Decimal("1e39")),
+        ("9" * 40, 10**40 - 1),
+        ("1.5", Decimal("1.5")),
+        ("1e-40", Decimal("1e-40")),
+        ("0.1", Decimal("0.1")),
+        ("123456789012345678", 123456789012345678),
+    ],
 )
 def test_numbers_are_whole_or_exact(written: str, read: Any) -> None:
     body = Body.model_validate(loads(f'{{"number": [{written}]}}'.encode()))
@@ -41,11 +51,23 @@ def test_numbers_are_whole_or_exact(written: str, read: Any) -> None:
         '{"inner": {"a": 1, "a": 2}}',
         '{"number": 1e9999999999999999999}',
         '{"surprise": 1}',
+        '{"number": [1e40]}',
+        '{"number": 1e-41}',
+        '{"number": 1e999999}',
+        f'{{"number": {"9" * 41}}}',
     ],
 )
 def test_what_no_store_can_keep_is_refused(written: str) -> None:
     with pytest.raises(ValidationError):
         Body.model_validate(loads(written.encode()))
+
+
+def test_a_number_of_a_million_digits_is_refused_at_once() -> None:
+    body = loads(b'{"number": ' + b"7" * 1_000_000 + b"}")
+    started = time.perf_counter()
+    with pytest.raises(ValidationError, match="more than 40 digits"):
+        Body.model_validate(body)
+    assert time.perf_counter() - started < 1
 
 
 @pytest.mark.parametrize(
