@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.http.invalid_requests import field_and_message
+from api.http.responses import UnreadableBody
 from runtime import errors
 from runtime.logging import get_logger
 
@@ -153,6 +154,9 @@ async def _on_our_error(request: Request, error: Exception) -> Response:
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     told = error.errors()
+    body = next((problem.get("input") for problem in told if problem["loc"][0] == "body"), None)
+    if isinstance(body, UnreadableBody):
+        return await _on_our_error(request, errors.InvalidInput(f"The body is not JSON: {body.reason}.", field="body"))
     if isinstance(told[0].get("input"), bytes) and told[0]["loc"] == ("body",):
         return await _on_our_error(request, _unread(request.headers.get("content-type")))
     problems = [field_and_message(problem) for problem in told]

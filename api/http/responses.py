@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -45,9 +44,16 @@ class RawRoute(APIRoute):
         return self.endpoint
 
 
+class UnreadableBody:
+    """Stands for a body that is not JSON: no model takes it, and whoever asks is told only once they are known."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
 class _ExactRequest(Request):
     async def json(self) -> Any:
         try:
             return exact_json.loads(await self.body())
         except exact_json.InvalidJson as exc:
-            raise HTTPException(400, f"The body is not JSON: {exc}.") from exc
+            return UnreadableBody(str(exc))

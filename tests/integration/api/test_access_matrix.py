@@ -282,6 +282,21 @@ def test_who_may_ask(cast: Cast, route: str) -> None:
             assert (status, code) == (403, "INSUFFICIENT_PERMISSIONS"), who
 
 
+def test_a_body_that_is_no_json_is_not_discussed_with_nobody(cast: Cast) -> None:
+    """Of events the credential is asked first anyway; of the others the framework reads the body first."""
+    bad = {"content": b"{", "headers": {"Content-Type": "application/json"}}
+    for route in ROUTES:
+        method, _, path = route.partition(" ")
+        if method in ("POST", "PATCH") and ROUTES[route] != PUBLIC:
+            answer = cast.client.request(method, path.format_map(dict.fromkeys(NAMES, "x")), **bad)  # type: ignore[arg-type]
+            assert answer.status_code == 401, route
+    with cast.service.client(cast.credentials["key:admin"]) as client:
+        told = client.post(f"{V1}/plans", **bad).json()["error"]  # type: ignore[arg-type]
+    assert told["code"] == "INVALID_INPUT"
+    assert told["details"] == {"field": "body"}
+    assert told["message"].startswith("The body is not JSON: ")
+
+
 @pytest.mark.parametrize("role", EVERYBODY.split())
 def test_every_member_may_leave(cast: Cast, role: str) -> None:
     leaver = f"leaver-{role}-{cast.tag}"
