@@ -119,7 +119,8 @@ class ApiSettings(_Group):
     key_limit: RateLimit = Field(default="2000/second", description="Requests of one API key.")
     user_limit: RateLimit = Field(default="200/second", description="Requests of one person who signed in.")
     address_limit: RateLimit = Field(
-        default="200/second", description="Requests of one address without a credential that is good."
+        default="200/second",
+        description="Requests of one address without a credential, or with one that was not good before.",
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_commas)] = Field(
         default=(), description="Addresses or networks whose X-Forwarded-For is believed, separated by commas."

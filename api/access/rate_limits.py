@@ -5,6 +5,11 @@ A limit that cannot be asked for lets everybody pass: Valkey must not become wha
 
 from __future__ import annotations
 
+import hashlib
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
@@ -24,46 +29,94 @@ from sinks.valkey.rate_limits import SharedLimits, Verdict
 _EXEMPT: Final = frozenset({"/healthz", "/readyz", "/metrics", f"{PREFIX}/webhooks/stripe"})
 _IPV6_PREFIX: Final = 64
 """What one subscriber gets: single addresses of IPv6 are theirs by the billions."""
+_KNOWN: Final = 10_000
+_CREDENTIAL: Final = "rate_limit_credential"
+_ACTOR_COUNTED: Final = "rate_limit_actor_counted"
 
 
 class RateLimiter:
-    """Counts a request once: against who sent it if that is known, else against the address it came from."""
+    """Counts requests: by key or person where the credential is good, else by the address they came from.
 
-    def __init__(self, settings: ApiSettings, limits: SharedLimits, telemetry: Telemetry) -> None:
+    Whether a credential is good, Postgres has to say. So what was not good the last time is counted against the
+    address before anything looks at it, and an address that has no more is refused without a further question.
+    """
+
+    def __init__(
+        self,
+        settings: ApiSettings,
+        limits: SharedLimits,
+        telemetry: Telemetry,
+        *,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._settings = settings
         self._limits = limits
         self._telemetry = telemetry
+        self._now = now
+        # Hashes of credentials that were good when they came last.
+        self._good: set[bytes] = set()
+        # Address → when its next window begins, and what it is told until then.
+        self._exhausted: dict[str, tuple[float, Verdict]] = {}
+
+    async def admit(self, scope: Scope) -> None:
+        """Count a request against its address, unless its credential was good the last time. Raises: RateLimited."""
+        if _credential_of(scope) not in self._good:
+            await self._count_address(scope)
 
     async def count_actor(self, scope: Scope, actor: Actor) -> None:
         """Count a request whose credential is good. Raises: RateLimited."""
-        if _is_exempt(scope) or "rate_limit_counted" in scope.get("state", {}):
+        state = scope.setdefault("state", {})
+        if _is_exempt(scope) or _ACTOR_COUNTED in state:
             return
+        state[_ACTOR_COUNTED] = True
+        if (credential := _credential_of(scope)) is not None:
+            if len(self._good) >= _KNOWN:
+                self._good.clear()  # each is counted against an address once, and known again
+            self._good.add(credential)
         if actor.user_id is not None:
             await self._count(scope, self._settings.user_limit, "user", actor.user_id)
         else:
             await self._count(scope, self._settings.key_limit, "key", f"{actor.organization_id} {actor.name}")
 
-    async def count_address(self, scope: Scope) -> None:
-        """Count a request of nobody. Raises: RateLimited."""
-        await self._count(scope, self._settings.address_limit, "address", _network_of(scope))
+    async def settle(self, scope: Scope) -> None:
+        """Count what `admit` let pass for its credential, if that was no good now or nobody asked for it."""
+        credential = _credential_of(scope)
+        if credential in self._good and _ACTOR_COUNTED not in scope["state"]:
+            self._good.discard(credential)
+            with suppress(RateLimited):  # the next one is refused
+                await self._count_address(scope)
+
+    async def _count_address(self, scope: Scope) -> None:
+        address = _network_of(scope)
+        until, verdict = self._exhausted.get(address, (0.0, None))
+        if verdict is not None and (left_s := until - self._now()) > 0:
+            scope["state"]["rate_limit"] = verdict = replace(verdict, reset_s=max(1, round(left_s)))
+            raise self._refusal(verdict, self._settings.address_limit, "address")
+        await self._count(scope, self._settings.address_limit, "address", address)
 
     async def _count(self, scope: Scope, limit: str, kind: str, who: str) -> None:
-        state = scope.setdefault("state", {})
-        state["rate_limit_counted"] = True
         try:
             verdict = await self._limits.count(limit, kind, who)
         except Unavailable:
             self._telemetry.rate_limits_skipped.inc()
             return
-        state["rate_limit"] = verdict
-        if verdict.exceeded:
-            self._telemetry.rate_limited.labels(kind).inc()
-            raise RateLimited(
-                f"More than {limit.replace('/', ' requests a ')} of this {kind}; wait {verdict.reset_s} s.",
-                limit=limit,
-                counted=kind,
-                retry_after_s=verdict.reset_s,
-            )
+        scope["state"]["rate_limit"] = verdict
+        if not verdict.exceeded:
+            return
+        if kind == "address":
+            if len(self._exhausted) >= _KNOWN:
+                self._exhausted.clear()
+            self._exhausted[who] = (self._now() + verdict.reset_s, verdict)
+        raise self._refusal(verdict, limit, kind)
+
+    def _refusal(self, verdict: Verdict, limit: str, kind: str) -> RateLimited:
+        self._telemetry.rate_limited.labels(kind).inc()
+        return RateLimited(
+            f"More than {limit.replace('/', ' requests a ')} of this {kind}; wait {verdict.reset_s} s.",
+            limit=limit,
+            counted=kind,
+            retry_after_s=verdict.reset_s,
+        )
 
 
 async def count_actor(request: Request, actor: Actor) -> None:
@@ -73,7 +126,7 @@ async def count_actor(request: Request, actor: Actor) -> None:
 
 
 class RateLimits:
-    """Middleware: counts what no route has counted, refuses what is too much, and tells how much is left."""
+    """Middleware: refuses what is too much before anything reads it, and tells how much is left."""
 
     def __init__(self, app: ASGIApp, *, limiter: RateLimiter) -> None:
         self._app = app
@@ -84,48 +137,33 @@ class RateLimits:
         if scope["type"] != "http" or _is_exempt(scope):
             await self._app(scope, receive, send)
             return
-        answer = _Answer(scope, receive, send)
-        if b"authorization" in dict(scope["headers"]) or await self._may_pass(answer):
-            await self._app(scope, receive, lambda message: self._send(answer, message))
+        state = scope.setdefault("state", {})
 
-    async def _send(self, answer: _Answer, message: Message) -> None:
-        starts = message["type"] == "http.response.start"
-        if starts and "rate_limit_counted" not in answer.scope["state"] and not await self._may_pass(answer):
-            # A credential that was no good, or that nobody asked for; what was to be said is dropped.
-            answer.refused = True
-        if not answer.refused:
-            await answer.send(message)
+        async def tell(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await self._limiter.settle(scope)
+                if "rate_limit" in state:
+                    _tell(MutableHeaders(scope=message), state["rate_limit"])
+            await send(message)
 
-    async def _may_pass(self, answer: _Answer) -> bool:
         try:
-            await self._limiter.count_address(answer.scope)
+            await self._limiter.admit(scope)
         except RateLimited as error:
-            await answer.refuse(error)
-            return False
-        return True
+            accept = Headers(scope=scope).get("accept", "")
+            response = respond(error, request_id=request_id_of(scope), accept=accept)
+            await response(scope, receive, tell)
+        else:
+            await self._app(scope, receive, tell)
 
 
-class _Answer:
-    """What goes out to one request."""
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.scope = scope
-        self.refused = False
-        self._receive = receive
-        self._send = send
-        scope.setdefault("state", {})
-
-    async def send(self, message: Message) -> None:
-        """Send on, with what a count has said."""
-        if message["type"] == "http.response.start" and "rate_limit" in self.scope["state"]:
-            _tell(MutableHeaders(scope=message), self.scope["state"]["rate_limit"])
-        await self._send(message)
-
-    async def refuse(self, error: RateLimited) -> None:
-        """Send 429 instead."""
-        accept = Headers(scope=self.scope).get("accept", "")
-        response = respond(error, request_id=request_id_of(self.scope), accept=accept)
-        await response(self.scope, self._receive, self.send)
+def _credential_of(scope: Scope) -> bytes | None:
+    """Return what a credential is remembered as: its hash, so that no secret lies about."""
+    state = scope["state"]
+    if _CREDENTIAL not in state:
+        sent = Headers(scope=scope).get("authorization")
+        state[_CREDENTIAL] = None if sent is None else hashlib.sha256(sent.encode("latin-1")).digest()
+    known: bytes | None = state[_CREDENTIAL]
+    return known
 
 
 def _is_exempt(scope: Scope) -> bool:

@@ -13,8 +13,11 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from api.access.authentication import KeyCache
+from api.stores import Stores
 from devstack.valkey import Valkey
 from runtime.settings import Settings, ValkeySettings
+from sinks.postgres.api_keys import ApiKey, hash_secret
 from tests.engines import TestStack, start_again, wait_for
 from tests.integration.api.service import Service, running_service
 
@@ -74,11 +77,13 @@ def test_a_key_is_counted_by_all_processes_together(base: Settings) -> None:
 
 
 def test_who_has_no_good_credential_is_counted_by_address(base: Settings) -> None:
-    with limited(base, address_limit="4/day", trusted_proxies=("127.0.0.1",)) as service:
+    with limited(base, address_limit="5/day", trusted_proxies=("127.0.0.1",)) as service:
         client = address()
-        good = service.key(f"acme-{uuid.uuid4().hex[:10]}")
+        good = {"Authorization": f"Bearer {service.key(f'acme-{uuid.uuid4().hex[:10]}')}"}
+        another = {"Authorization": f"Bearer {service.key(f'acme-{uuid.uuid4().hex[:10]}')}"}
         with httpx.Client(base_url=service.url, headers=client) as http:
             wrong = {"Authorization": "Bearer ms_" + "x" * 43}
+            assert http.get("/api/v1/meters", headers=good).status_code == 200  # the address pays for the first time
             answers = [
                 http.get("/api/v1/meters"),
                 http.get("/api/v1/meters", headers=wrong),
@@ -86,10 +91,11 @@ def test_who_has_no_good_credential_is_counted_by_address(base: Settings) -> Non
                 http.get("/no/such/page"),
                 http.get("/api/v1/meters", headers=wrong),
                 http.get("/api/v1/meters"),
-                http.get("/api/v1/meters", headers={"Authorization": f"Bearer {good}"}),
+                http.get("/api/v1/meters", headers=another),  # nobody knows yet that it is good
+                http.get("/api/v1/meters", headers=good),
             ]
-            assert [answer.status_code for answer in answers] == [401, 401, 200, 404, 429, 429, 200]
-            assert [told(answer) for answer in answers[:5]] == [(4, 3), (4, 2), (4, 1), (4, 0), (4, 0)]
+            assert [answer.status_code for answer in answers] == [401, 401, 200, 404, 429, 429, 429, 200]
+            assert [told(answer) for answer in answers[:7]] == [(5, 3), (5, 2), (5, 1), (5, 0), *[(5, 0)] * 3]
             assert answers[4].json()["error"]["code"] == "RATE_LIMITED"
             assert [http.get(path).status_code for path in ("/healthz", "/metrics")] == [200, 200]
             assert http.post("/api/v1/webhooks/stripe", content=b"{}").status_code in (400, 503)
@@ -97,6 +103,43 @@ def test_who_has_no_good_credential_is_counted_by_address(base: Settings) -> Non
             neighbour = client["X-Forwarded-For"].replace("::1", "::2:3")
             assert http.get("/openapi.json", headers={"X-Forwarded-For": neighbour}).status_code == 429
             assert http.get("/openapi.json", headers=address()).status_code == 200
+
+
+class CountingKeys(KeyCache):
+    """Counts how often a key is looked up."""
+
+    asked = 0
+
+    async def find(self, stores: Stores, secret: str) -> ApiKey:
+        """Look up and count."""
+        self.asked += 1
+        return await super().find(stores, secret)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/meters", "/api/v1/plans?organization=acme"])
+def test_keys_that_are_guessed_are_looked_up_no_more_often_than_the_limit_says(base: Settings, path: str) -> None:
+    with limited(base, address_limit="5/day", trusted_proxies=("127.0.0.1",)) as service:
+        service.app.state.keys = keys = CountingKeys()
+        with httpx.Client(base_url=service.url, headers=address()) as http:
+            guesses = [{"Authorization": f"Bearer ms_{number:043}"} for number in range(20)]
+            answers = [http.get(path, headers=guess) for guess in guesses]
+            assert [answer.status_code for answer in answers] == [401] * 5 + [429] * 15
+            assert keys.asked == 5
+            assert told(answers[-1]) == (5, 0)
+            # No route was met: what refuses stands before the application.
+            lines = http.get("/metrics").text.splitlines()
+            assert 'meterstream_http_requests_total{method="GET",route="unknown",status="429"} 15.0' in lines
+
+
+def test_a_credential_that_was_good_is_believed_once_more_at_most(base: Settings) -> None:
+    with limited(base, address_limit="3/day", trusted_proxies=("127.0.0.1",)) as service:
+        secret = service.key(f"acme-{uuid.uuid4().hex[:10]}")
+        with httpx.Client(base_url=service.url, headers=address()) as http:
+            good = {"Authorization": f"Bearer {secret}"}
+            assert [http.get("/api/v1/meters", headers=good).status_code for _ in range(5)] == [200] * 5
+            service.sql("update api_keys set revoked_at = now() where key_hash = %s", hash_secret(secret))
+            service.app.state.keys = KeyCache()  # it would be found for some seconds yet
+            assert [http.get("/api/v1/meters", headers=good).status_code for _ in range(4)] == [401, 401, 429, 429]
 
 
 def test_x_forwarded_for_is_believed_from_proxies_of_ours_alone(base: Settings) -> None:
