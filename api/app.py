@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.access.authentication import KeyCache
 from api.access.memberships import People
+from api.access.rate_limits import HEADERS as LIMIT_HEADERS
 from api.access.rate_limits import RateLimiter, RateLimits
 from api.access.tokens import TokenReader
 from api.catalogue import discount_codes, plans
@@ -20,7 +22,8 @@ from api.customers.event_stream import Streams
 from api.http.caching import CachedAnswers
 from api.http.documentation import install_documentation
 from api.http.errors import install_error_handlers
-from api.http.idempotency import KeptAnswers, install_replays
+from api.http.idempotency import HEADER as KEY_HEADER
+from api.http.idempotency import REPLAYED, KeptAnswers, install_replays
 from api.http.query_parameters import install_query_parameters
 from api.http.request_context import BoundedBody, RequestContext
 from api.operations import dead_letters, health, ledger
@@ -101,6 +104,10 @@ _ROUTES = (
     health,
 )
 
+# Which headers a page of another origin may send, and read beyond those that browsers always show.
+_SENT_BY_PAGES = ("Authorization", "Content-Type", KEY_HEADER, "X-Organization", "Last-Event-ID")
+_READ_BY_PAGES = (*LIMIT_HEADERS, "Retry-After", "X-Request-ID", REPLAYED, "ETag")
+
 
 def create_app(settings: Settings, stores: Stores, *, telemetry: Telemetry | None = None) -> FastAPI:
     """Return the application; it opens the stores when it starts and closes them when it stops."""
@@ -157,4 +164,14 @@ def create_app(settings: Settings, stores: Stores, *, telemetry: Telemetry | Non
     if settings.api.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.api.trusted_proxies))
     app.add_middleware(RequestContext, telemetry=telemetry)
+    if settings.api.cors_origins:
+        # Outside all else, so that a page can read each answer, 429 and 500 too. No cookies: credentials are headers.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.api.cors_origins,
+            allow_methods=("GET", "POST", "PATCH", "DELETE"),
+            allow_headers=_SENT_BY_PAGES,
+            expose_headers=_READ_BY_PAGES,
+            max_age=7200,  # what Chromium keeps at most
+        )
     return app

@@ -104,6 +104,10 @@ class IdentitySettings(_Group):
 RateLimit = Annotated[str, Field(pattern=r"^[1-9]\d{0,8}/([1-9]\d{0,3} )?(second|minute|hour|day)s?$")]
 
 
+# As browsers send it in `Origin`.
+Origin = Annotated[str, Field(pattern=r"^https?://[a-z0-9.-]+(:[0-9]{1,5})?$|^https?://\[[0-9a-f:]+\](:[0-9]{1,5})?$")]
+
+
 class ApiSettings(_Group):
     """The HTTP service."""
 
@@ -124,6 +128,11 @@ class ApiSettings(_Group):
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_commas)] = Field(
         default=(), description="Addresses or networks whose X-Forwarded-For is believed, separated by commas."
+    )
+    cors_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_split_at_commas)] = Field(
+        default=(),
+        description="Whose web pages may call the API from a browser, such as https://app.example.com, separated by"
+        " commas; without a path or a slash at the end.",
     )
     max_streams: int = Field(default=1_000, ge=1, description="Open event streams of this process.")
     max_streams_each: int = Field(default=10, ge=1, description="Open event streams of one key or person.")

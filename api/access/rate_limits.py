@@ -27,6 +27,7 @@ from sinks.valkey.rate_limits import SharedLimits, Verdict
 
 # Health is asked by machines of ours. Stripe's webhooks come in bursts, and repeat what we refuse.
 _EXEMPT: Final = frozenset({"/healthz", "/readyz", "/metrics", f"{PREFIX}/webhooks/stripe"})
+HEADERS: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 _IPV6_PREFIX: Final = 64
 """What one subscriber gets: single addresses of IPv6 are theirs by the billions."""
 _KNOWN: Final = 10_000
@@ -171,9 +172,8 @@ def _is_exempt(scope: Scope) -> bool:
 
 
 def _tell(headers: MutableHeaders, verdict: Verdict) -> None:
-    headers["RateLimit-Limit"] = str(verdict.limit)
-    headers["RateLimit-Remaining"] = str(verdict.remaining)
-    headers["RateLimit-Reset"] = str(verdict.reset_s)
+    for name, number in zip(HEADERS, (verdict.limit, verdict.remaining, verdict.reset_s), strict=True):
+        headers[name] = str(number)
 
 
 def _network_of(scope: Scope) -> str:
