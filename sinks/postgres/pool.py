@@ -11,10 +11,15 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from runtime.errors import DatabaseError, RefusedToStart, Transient, Unavailable
+from runtime.logging import get_logger
 from runtime.settings import PostgresSettings
+from sinks.postgres.queries import load
+
+log = get_logger(__name__)
 
 # The server asks for the same transaction again; anything it wrote is undone.
 _REPEATABLE = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, psycopg.errors.LockNotAvailable)
+_ACTING_AS = load("access")["acting_as"]
 _PORTS = frozenset("0123456789,")
 
 
@@ -86,12 +91,30 @@ def connect(
     """
     with translated_errors():
         options = connection_options(settings, service=service, search_path=search_path, role=role)
-        return psycopg.connect(**options, autocommit=True)  # type: ignore[arg-type]
+        connection = psycopg.connect(**options, autocommit=True)  # type: ignore[arg-type]
+        if role is not None:
+            try:
+                _require_role(connection.execute(_ACTING_AS).fetchone(), role)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
 
 
 def make_pool(settings: PostgresSettings, *, service: str, role: str | None = None) -> AsyncConnectionPool:
-    """Return a pool for request work, not yet open (`async with`). Connections are in autocommit mode."""
+    """Return a pool for request work, not yet open (`async with`). Connections are in autocommit mode.
+
+    It lends none that does not act as `role`: `PoolTimeout`, with the reason in the log.
+    """
     options = connection_options(settings, service=service, role=role)
+
+    async def require_role(connection: psycopg.AsyncConnection) -> None:
+        try:
+            _require_role(await (await connection.execute(_ACTING_AS)).fetchone(), str(role))
+        except RefusedToStart as exc:
+            log.error("refused a connection to Postgres", reason=exc.message)  # noqa: TRY400 - no bug of ours
+            raise
+
     conninfo = str(options.pop("conninfo"))
     return AsyncConnectionPool(
         conninfo,
@@ -100,7 +123,21 @@ def make_pool(settings: PostgresSettings, *, service: str, role: str | None = No
         max_size=settings.pool_max,
         timeout=settings.connect_timeout_s,
         check=_check_connection,
+        configure=None if role is None else require_role,
         open=False,
+    )
+
+
+def _require_role(found: tuple[str, bool] | None, role: str) -> None:
+    """Refuse a connection to which row-level security does not apply as it should. Raises: RefusedToStart."""
+    if found == (role, False):
+        return
+    who, above = found or ("nobody", False)
+    raise RefusedToStart(
+        f"This connection to Postgres acts as {who}{', whom no policy binds' if above else ''}, and must act as {role},"
+        " a role without SUPERUSER and BYPASSRLS: tenants would see each other's rows. A pooler that drops the start-up"
+        " parameter `options` (PgBouncer with ignore_startup_parameters = options) does that: let"
+        " METERSTREAM_POSTGRES__URL name Postgres itself."
     )
 
 

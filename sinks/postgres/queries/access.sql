@@ -14,3 +14,7 @@ select set_config('app.organization_id', %(organization_id)s, true), set_config(
 -- For one statement in the same message, which is one transaction with it.
 select set_config('app.organization_id', %(organization_id)s, true), set_config('app.user_id', %(user_id)s, true),
     set_config('app.operator', %(operator)s, true)
+
+-- name: acting_as
+-- Whom policies see here, and whether they pass them by.
+select current_user::text, rolsuper or rolbypassrls from pg_roles where rolname = current_user

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg import AsyncConnection
 
-from runtime.errors import DatabaseError
+from runtime.errors import DatabaseError, RefusedToStart, Unavailable
 from runtime.settings import Settings
-from sinks.postgres.access import API_ROLE, Access, PostgresAccess
+from sinks.postgres import pool
+from sinks.postgres.access import API_ROLE, WORKER_ROLE, Access, PostgresAccess
+from sinks.postgres.pool import connection_options
 
 pytestmark = pytest.mark.integration
 
@@ -82,3 +86,47 @@ async def test_a_connection_that_the_server_closed_is_not_lent(postgres: Postgre
         admin.execute("select pg_terminate_backend(%s, 10000)", [pid])
     async with postgres.acting(Access()) as connection:
         assert connection.info.backend_pid != pid
+
+
+@pytest.fixture
+def dropped_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connect as through a pooler that drops the start-up parameter `options`: as the login, who owns everything."""
+
+    def without_options(*args: Any, **kwargs: Any) -> dict[str, object]:
+        return {**connection_options(*args, **kwargs), "options": ""}
+
+    monkeypatch.setattr(pool, "connection_options", without_options)
+
+
+@pytest.mark.usefixtures("dropped_options")
+def test_a_thread_gets_no_connection_that_lost_its_role(settings: Settings) -> None:
+    with pytest.raises(RefusedToStart, match=r"must act as meterstream_worker.*options.*METERSTREAM_POSTGRES__URL"):
+        pool.connect(settings.postgres, service="test", role=WORKER_ROLE)
+    pool.connect(settings.postgres, service="test").close()  # whoever asks for no role is the login
+
+
+@pytest.mark.usefixtures("dropped_options")
+async def test_requests_get_no_connection_that_lost_its_role(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    impatient = settings.postgres.model_copy(update={"connect_timeout_s": 1.0})
+    access = PostgresAccess(impatient, service="test", role=API_ROLE)
+    await access.open()
+    try:
+        with pytest.raises(Unavailable):
+            await access.ping()
+    finally:
+        await access.close()
+    assert "must act as meterstream_api" in capsys.readouterr().out
+
+
+def test_a_role_above_policies_is_refused(settings: Settings) -> None:
+    """A twin of the API's role, since the role itself is the whole server's."""
+    name = f"above_{uuid.uuid4().hex[:8]}"
+    with pool.connect(settings.postgres, service="test") as owner:
+        owner.execute(f"create role {name} bypassrls".encode())
+        try:
+            with pytest.raises(RefusedToStart, match="whom no policy binds"):
+                pool.connect(settings.postgres, service="test", role=name)
+        finally:
+            owner.execute(f"drop role {name}".encode())
