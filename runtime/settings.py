@@ -140,8 +140,17 @@ class ApiSettings(_Group):
         default=10.0, gt=0, description="A request that needs Stripe answers 503 once Stripe gave none for so long."
     )
     organization: str | None = Field(
-        default=None, description="Whose plans are listed where a request names no organization."
+        default=None,
+        description="Whose plans are listed where a request names no organization. Only an operator can make it, with"
+        " `meterstream keys create … --create-organization`.",
     )
+    max_organizations_each: int = Field(
+        default=3,
+        ge=0,
+        description="Organizations that a person may own before they can make no further one; 0: only operators make"
+        " organizations, with `meterstream keys create … --create-organization`.",
+    )
+    max_api_keys_each: int = Field(default=100, ge=1, description="API keys of one organization that are not revoked.")
 
 
 class WorkerSettings(_Group):

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -15,7 +15,8 @@ from api.http.documentation import PREFIX, errors
 from api.http.paging import Cursor, Limit, Page, decode_cursor, page
 from api.http.request_body import SentBody
 from api.http.responses import ExactRoute, json_answer
-from sinks.postgres.api_keys import ApiKey, create_key, page_of_keys, revoke_key
+from runtime.errors import BusinessLogicError
+from sinks.postgres.api_keys import ApiKey, count_live_keys, create_key, page_of_keys, revoke_key
 from sinks.postgres.audit import record
 
 router = APIRouter(prefix=f"{PREFIX}/api-keys", tags=["api-keys"], route_class=ExactRoute)
@@ -71,11 +72,25 @@ async def list_all(
     return json_answer(page(rows, limit, show=_as_json, place=lambda row: (row.created_at, row.id)))
 
 
-@router.post("", status_code=201, summary="Create an API key", response_model=NewApiKey, responses=errors(400, 413))
-async def create(body: CreateApiKey, actor: Annotated[Actor, allowed("keys:write")], stores: OpenStores) -> Response:
-    """Create a key; its secret is in this answer and nowhere else."""
+@router.post(
+    "", status_code=201, summary="Create an API key", response_model=NewApiKey, responses=errors(400, 413, 422)
+)
+async def create(
+    request: Request, body: CreateApiKey, actor: Annotated[Actor, allowed("keys:write")], stores: OpenStores
+) -> Response:
+    """Create a key; its secret is in this answer and nowhere else.
+
+    Where METERSTREAM_API__MAX_API_KEYS_EACH keys are not revoked the answer is 422 TOO_MANY_API_KEYS.
+    """
     organization_id = actor.tenant.organization_id
+    most: int = request.app.state.settings.api.max_api_keys_each
     async with stores.postgres.acting(actor.access) as connection:
+        if await count_live_keys(connection, organization_id) >= most:
+            raise BusinessLogicError(
+                f"The organization has {most} API keys that are not revoked, which is the most: revoke one first.",
+                code="TOO_MANY_API_KEYS",
+                limit=most,
+            )
         row, secret = await create_key(
             connection, organization_id=organization_id, name=body.name, scopes=body.scopes, created_by=actor.name
         )

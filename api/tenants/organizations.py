@@ -6,7 +6,7 @@ import uuid
 from datetime import datetime
 from typing import Annotated, NamedTuple
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -17,9 +17,11 @@ from api.http.documentation import PREFIX, errors
 from api.http.paging import Cursor, Limit, Page, decode_cursor, page
 from api.http.request_body import SentBody
 from api.http.responses import ExactRoute, json_answer
+from runtime.errors import BusinessLogicError, ConflictError
+from runtime.settings import Settings
 from sinks.postgres.access import Access
 from sinks.postgres.audit import record
-from sinks.postgres.members import add_member
+from sinks.postgres.members import add_member, count_owned
 from sinks.postgres.organizations import (
     OrganizationRow,
     create_organization,
@@ -93,18 +95,33 @@ async def list_all(
     status_code=201,
     summary="Create an organization",
     response_model=OwnOrganizationBody,
-    responses=errors(400, 409, 413),
+    responses=errors(400, 409, 413, 422),
 )
 async def create(
-    body: CreateOrganization, actor: Annotated[Actor, allowed("account:write")], stores: OpenStores
+    request: Request, body: CreateOrganization, actor: Annotated[Actor, allowed("account:write")], stores: OpenStores
 ) -> Response:
-    """Create an organization and become its owner. Its events count from now on."""
-    organization_id = str(uuid.uuid4())
-    async with stores.postgres.acting(Access(organization_id=organization_id)) as connection:
+    """Create an organization and become its owner. Its events count from now on.
+
+    Who owns as many as METERSTREAM_API__MAX_ORGANIZATIONS_EACH says is refused with 422 TOO_MANY_ORGANIZATIONS.
+    """
+    settings: Settings = request.app.state.settings
+    if body.slug in (settings.api.organization, settings.worker.default_organization):
+        raise ConflictError(
+            f"The slug {body.slug!r} is kept for whoever runs this server: take another one.",
+            code="ORGANIZATION_RESERVED",
+            field="slug",
+        )
+    organization_id, most = str(uuid.uuid4()), settings.api.max_organizations_each
+    # As the person, too: what they own already is theirs to see.
+    access = Access(organization_id=organization_id, user_id=actor.person)
+    async with stores.postgres.acting(access) as connection:
+        # First, since making one holds the log's locks; then again, since two requests may come this far together.
+        _require_room(await count_owned(connection, actor.person) + 1, most)
         row = await create_organization(
             connection, slug=body.slug, name=body.name or body.slug, shape=stores.shape, id=organization_id
         )
         await add_member(connection, organization_id=row.id, user_id=actor.person, role="owner")
+        _require_room(await count_owned(connection, actor.person), most)
         shown = {**_as_json(row), "role": "owner"}
         await record(
             connection,
@@ -150,6 +167,17 @@ async def rename(
             after={"name": row.name},
         )
     return json_answer(_as_json(row))
+
+
+def _require_room(owned: int, most: int) -> None:
+    if owned <= most:
+        return
+    if most == 0:
+        message = "Only whoever runs this server makes organizations here: ask them for one, and for an invitation."
+    else:
+        message = f"You would own {owned} organizations, and one person may own {most}: make somebody else the owner of"
+        message += " one and leave it, or ask whoever runs this server to raise the limit."
+    raise BusinessLogicError(message, code="TOO_MANY_ORGANIZATIONS", limit=most)
 
 
 def _as_json(row: OrganizationRow) -> dict[str, object]:

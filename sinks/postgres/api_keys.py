@@ -79,6 +79,15 @@ async def create_key(
     return row, secret
 
 
+async def count_live_keys(connection: AsyncConnection, organization_id: str) -> int:
+    """Return how many keys of an organization work; nobody else counts until the transaction ends."""
+    values = {"organization_id": organization_id}
+    with translated_errors():
+        await connection.execute(_SQL["hold_organization"], values)
+        row = await (await connection.execute(_SQL["count_live"], values)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 async def find_key(connection: AsyncConnection, key_hash: bytes) -> ApiKey | None:
     """Return the key with this hash if it works."""
     with translated_errors():

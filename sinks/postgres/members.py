@@ -59,6 +59,13 @@ async def has_owner(connection: AsyncConnection, organization_id: str) -> bool:
     return bool(row and row[0])
 
 
+async def count_owned(connection: AsyncConnection, user_id: str) -> int:
+    """Return how many organizations in force a person owns; `connection` acts for the person."""
+    with translated_errors():
+        row = await (await connection.execute(_SQL["count_owned"], {"user_id": user_id})).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 async def add_member(connection: AsyncConnection, *, organization_id: str, user_id: str, role: str) -> None:
     """Make somebody a member. Raises: ConflictError when they are one."""
     values = {"organization_id": organization_id, "user_id": user_id, "role": role}

@@ -33,3 +33,10 @@ where k.id::text = %(key)s or k.prefix = %(key)s
 returning k.id::text, k.organization_id::text,
     (select slug from organizations o where o.id = k.organization_id) as organization,
     k.name, k.prefix, k.scopes, k.created_at, k.revoked_at
+
+-- name: hold_organization
+-- Of two who make a key at once, one waits and counts the other's.
+select from organizations where id = %(organization_id)s for no key update
+
+-- name: count_live
+select count(*) from api_keys where organization_id = %(organization_id)s and revoked_at is null

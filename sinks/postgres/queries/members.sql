@@ -36,3 +36,9 @@ delete from memberships where organization_id = %(organization_id)s and user_id 
 
 -- name: owned
 select exists (select from memberships where organization_id = %(organization_id)s and role = 'owner')
+
+-- name: count_owned
+-- How many organizations in force a person owns.
+select count(*) from memberships m
+join organizations o on o.id = m.organization_id
+where m.user_id = %(user_id)s and m.role = 'owner' and o.archived_at is null

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 from api.access.tokens import make_token
 from tests.engines import wait_for
 from tests.integration.api.people import Someone, someone
-from tests.integration.api.service import Service
+from tests.integration.api.service import Service, running_service
 
 
 @pytest.fixture
@@ -57,6 +59,62 @@ def test_who_founds_an_organization_owns_it(service: Service, ada: Someone, slug
         event = {"id": "1", "type": "t", "subject": "s"}
         assert client.post("/api/v1/events", json=event).json()["accepted"] == 1
     assert len(service.records(slug)) == 1
+
+
+@contextmanager
+def limited(service: Service, **api: Any) -> Iterator[Service]:
+    """Serve the same stores with other limits."""
+    settings = service.settings.model_copy(update={"api": service.settings.api.model_copy(update=api)})
+    with running_service(settings, migrated=False) as running:
+        yield running
+
+
+def test_a_person_owns_so_many_organizations(service: Service, slug: str) -> None:
+    ada, bob = someone(service, "ada"), someone(service, "bob")
+    with ada.client() as client, ThreadPoolExecutor(5) as threads:
+        bodies = [{"slug": f"{slug}-{number}"} for number in range(5)]
+        answers = list(threads.map(lambda body: client.post("/api/v1/organizations", json=body), bodies))
+        assert sorted(answer.status_code for answer in answers) == [201, 201, 201, 422, 422]
+        refused = next(answer for answer in answers if answer.status_code == 422)
+        assert code(refused) == (422, "TOO_MANY_ORGANIZATIONS")
+        assert refused.json()["error"]["details"] == {"limit": 3}
+        owned = [row["slug"] for row in client.get("/api/v1/organizations").json()["data"]]
+        assert len(owned) == 3
+        assert service.sql("select count(*) from organizations where slug like %s", f"{slug}-%") == [(3,)]
+    ada.invite(bob, owned[0], "owner")
+    with bob.client(owned[0]) as client:
+        client.delete(f"/api/v1/members/{ada.user_id}").raise_for_status()
+    ada.found(f"{slug}-again")
+
+
+def test_only_operators_make_organizations_where_nobody_may_own_one(service: Service, slug: str) -> None:
+    with limited(service, max_organizations_each=0) as closed, someone(closed, "ada").client() as client:
+        answer = client.post("/api/v1/organizations", json={"slug": slug})
+    assert code(answer) == (422, "TOO_MANY_ORGANIZATIONS")
+    assert service.sql("select from organizations where slug = %s", slug) == []
+    service.key(slug)
+
+
+def test_nobody_takes_the_name_of_the_server_s_own_organization(service: Service, slug: str) -> None:
+    with limited(service, organization=slug) as own, someone(own, "eve").client() as client:
+        answer = client.post("/api/v1/organizations", json={"slug": slug})
+    assert code(answer) == (409, "ORGANIZATION_RESERVED")
+    assert service.sql("select from organizations where slug = %s", slug) == []
+
+
+def test_an_organization_has_so_many_keys(service: Service, slug: str) -> None:
+    with limited(service, max_api_keys_each=3) as few:
+        ada = someone(few, "ada")
+        ada.found(slug)
+        with ada.client(slug) as client, ThreadPoolExecutor(5) as threads:
+            body = {"name": "k", "scopes": ["read"]}
+            answers = list(threads.map(lambda _: client.post("/api/v1/api-keys", json=body), range(5)))
+            assert sorted(answer.status_code for answer in answers) == [201, 201, 201, 422, 422]
+            refused = next(answer for answer in answers if answer.status_code == 422)
+            assert code(refused) == (422, "TOO_MANY_API_KEYS")
+            made = next(answer.json() for answer in answers if answer.status_code == 201)
+            client.delete(f"/api/v1/api-keys/{made['id']}").raise_for_status()
+            assert client.post("/api/v1/api-keys", json=body).status_code == 201
 
 
 def test_another_s_organization_is_as_unknown_as_none(service: Service, ada: Someone, slug: str) -> None:
