@@ -76,6 +76,11 @@ class Actor:
             raise _refused(self, permission)
 
 
+def user_name(user_id: str) -> str:
+    """Return how histories name a person."""
+    return f"user {user_id}"
+
+
 def _refused(actor: Actor, permission: Permission) -> InsufficientPermissions:
     rule = RULES[permission]
     if rule.operators and not rule.roles:

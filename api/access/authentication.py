@@ -12,7 +12,7 @@ from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.security.base import SecurityBase
 from fastapi.security.utils import get_authorization_scheme_param
 
-from api.access.actor import Actor
+from api.access.actor import Actor, user_name
 from api.access.memberships import People, unknown_organization
 from api.access.permissions import Permission
 from api.access.rate_limits import count_actor
@@ -166,7 +166,7 @@ async def _person(request: Request, token: str, organization: str | None) -> Act
     person, membership = await people.find(await stores_of(request), token, organization)
     return Actor(
         kind="user" if membership is None else "member",
-        name=f"user {person.user_id}",
+        name=user_name(person.user_id),
         organization_id=None if membership is None else membership.organization_id,
         organization=None if membership is None else membership.organization,
         user_id=person.user_id,

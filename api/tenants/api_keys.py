@@ -15,6 +15,7 @@ from api.http.documentation import PREFIX, errors
 from api.http.paging import Cursor, Limit, Page, decode_cursor, page
 from api.http.request_body import SentBody
 from api.http.responses import ExactRoute, json_answer
+from api.tenants.members import as_they_are
 from runtime.errors import BusinessLogicError
 from sinks.postgres.api_keys import ApiKey, count_live_keys, create_key, page_of_keys, revoke_key
 from sinks.postgres.audit import record
@@ -85,6 +86,7 @@ async def create(
     organization_id = actor.tenant.organization_id
     most: int = request.app.state.settings.api.max_api_keys_each
     async with stores.postgres.acting(actor.access) as connection:
+        actor = await as_they_are(connection, actor, "keys:write")
         if await count_live_keys(connection, organization_id) >= most:
             raise BusinessLogicError(
                 f"The organization has {most} API keys that are not revoked, which is the most: revoke one first.",

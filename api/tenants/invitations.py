@@ -17,7 +17,7 @@ from api.http.documentation import PREFIX, errors
 from api.http.paging import Cursor, Limit, Page, decode_cursor, page
 from api.http.request_body import SentBody
 from api.http.responses import ExactRoute, json_answer
-from api.tenants.members import require_owner
+from api.tenants.members import as_they_are, require_owner
 from runtime.errors import AuthorizationError
 from sinks.postgres.access import Access
 from sinks.postgres.audit import record
@@ -109,6 +109,7 @@ async def create(body: Invite, actor: Annotated[Actor, allowed("members:write")]
     """Make an invitation; its secret is in this answer and nowhere else. Only owners invite owners."""
     organization_id = actor.tenant.organization_id
     async with stores.postgres.acting(actor.access) as connection:
+        actor = await as_they_are(connection, actor, "members:write")
         await require_owner(connection, actor, body.role)
         row, secret = await create_invitation(
             connection, organization_id=organization_id, email=body.email, role=body.role, invited_by=actor.name

@@ -116,6 +116,15 @@ async def page_of_keys(
             return await cursor.fetchall()
 
 
+async def live_keys_of(connection: AsyncConnection, *, organization_id: str, created_by: str) -> list[ApiKey]:
+    """Return the keys that somebody made in an organization and that still work, oldest first."""
+    values = {"organization_id": organization_id, "created_by": created_by}
+    with translated_errors():
+        async with connection.cursor(row_factory=class_row(ApiKey)) as cursor:
+            await cursor.execute(_SQL["live_of"], values)
+            return await cursor.fetchall()
+
+
 async def revoke_key(connection: AsyncConnection, key: str) -> ApiKey:
     """Revoke a key, named by its id or prefix; processes that cached it notice within seconds.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -89,6 +90,17 @@ async def revoke_invitation(connection: AsyncConnection, *, organization_id: str
     if row is None:
         raise NotFoundError("No such invitation waits for its answer.", code="INVITATION_NOT_FOUND")
     return row
+
+
+async def revoke_invitations_of(
+    connection: AsyncConnection, *, organization_id: str, invited_by: str, roles: Sequence[str], email: str | None
+) -> list[InvitationRow]:
+    """Make open invitations worthless: those that somebody made for these roles, and those that name `email`."""
+    values = {"organization_id": organization_id, "invited_by": invited_by, "roles": list(roles), "email": email}
+    with translated_errors():
+        async with connection.cursor(row_factory=class_row(InvitationRow)) as cursor:
+            await cursor.execute(_SQL["revoke_of"], values)
+            return await cursor.fetchall()
 
 
 async def find_invitation(connection: AsyncConnection, secret: str) -> HeldInvitation:

@@ -66,6 +66,14 @@ async def count_owned(connection: AsyncConnection, user_id: str) -> int:
     return 0 if row is None else int(row[0])
 
 
+async def hold_role(connection: AsyncConnection, *, organization_id: str, user_id: str) -> str | None:
+    """Return the role that somebody has, which nobody changes until the transaction ends."""
+    values = {"organization_id": organization_id, "user_id": user_id}
+    with translated_errors():
+        row = await (await connection.execute(_SQL["hold_role"], values)).fetchone()
+    return None if row is None else str(row[0])
+
+
 async def add_member(connection: AsyncConnection, *, organization_id: str, user_id: str, role: str) -> None:
     """Make somebody a member. Raises: ConflictError when they are one."""
     values = {"organization_id": organization_id, "user_id": user_id, "role": role}

@@ -40,3 +40,11 @@ select from organizations where id = %(organization_id)s for no key update
 
 -- name: count_live
 select count(*) from api_keys where organization_id = %(organization_id)s and revoked_at is null
+
+-- name: live_of
+-- What somebody made and still works, oldest first.
+select k.id::text, k.organization_id::text, o.slug as organization, k.name, k.prefix, k.scopes, k.created_at, k.revoked_at
+from api_keys k
+join organizations o on o.id = k.organization_id
+where k.organization_id = %(organization_id)s and k.created_by = %(created_by)s and k.revoked_at is null
+order by k.created_at, k.id

@@ -29,3 +29,10 @@ update invitations set accepted_at = now(), accepted_by = %(user_id)s
 where organization_id = %(organization_id)s and id = %(id)s and accepted_at is null and revoked_at is null
     and expires_at > now()
 returning id::text
+
+-- name: revoke_of
+-- Open ones that somebody made for certain roles, or that name an address.
+update invitations set revoked_at = now()
+where organization_id = %(organization_id)s and accepted_at is null and revoked_at is null and expires_at > now()
+    and ((invited_by = %(invited_by)s and role = any(%(roles)s)) or lower(email) = lower(%(email)s::text))
+returning id::text, email, role, invited_by, created_at, expires_at, accepted_at, revoked_at

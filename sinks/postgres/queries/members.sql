@@ -42,3 +42,7 @@ select exists (select from memberships where organization_id = %(organization_id
 select count(*) from memberships m
 join organizations o on o.id = m.organization_id
 where m.user_id = %(user_id)s and m.role = 'owner' and o.archived_at is null
+
+-- name: hold_role
+-- The role that somebody has now, and keeps until the transaction ends.
+select role from memberships where organization_id = %(organization_id)s and user_id = %(user_id)s for share

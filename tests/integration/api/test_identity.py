@@ -217,6 +217,54 @@ def test_only_owners_make_owners_and_the_last_one_stays(service: Service, ada: S
         wait_for("ada is out", lambda: client.get("/api/v1/organization").status_code == 404, timeout_s=15)
 
 
+def test_who_is_removed_has_no_way_back(service: Service, ada: Someone, slug: str) -> None:
+    bob, accomplice = someone(service, "bob"), someone(service, "accomplice")
+    ada.invite(bob, slug, "admin")
+    with ada.client(slug) as owner, bob.client(slug) as client:
+        kept = owner.post("/api/v1/invitations", json={"email": "other@example.com", "role": "analyst"}).json()
+        for_bob = owner.post("/api/v1/invitations", json={"email": bob.email.upper(), "role": "admin"}).json()
+        by_bob = client.post("/api/v1/invitations", json={"email": accomplice.email, "role": "admin"}).json()
+        body = {"name": "bob's", "scopes": ["admin"]}
+        keys = [client.post("/api/v1/api-keys", json=body).json() for _ in range(2)]
+        client.delete(f"/api/v1/api-keys/{keys[1]['id']}").raise_for_status()
+
+        removed = owner.delete(f"/api/v1/members/{bob.user_id}").json()
+        live = [{"id": keys[0]["id"], "name": "bob's", "prefix": keys[0]["prefix"]}]
+        assert (removed["user_id"], removed["api_keys"]) == (bob.user_id, live)
+        # His role is remembered for seconds; what would stay asks for the one he has.
+        for path, new in (("invitations", {"email": accomplice.email, "role": "admin"}), ("api-keys", body)):
+            assert client.post(f"/api/v1/{path}", json=new).status_code == 404
+        assert client.patch(f"/api/v1/members/{ada.user_id}", json={"role": "owner"}).status_code == 404
+        open_ones = [row["id"] for row in owner.get("/api/v1/invitations").json()["data"] if not row["revoked_at"]]
+        assert kept["id"] in open_ones
+        assert not {for_bob["id"], by_bob["id"]} & set(open_ones)
+        revoked = owner.get("/api/v1/audit-log", params={"action": "invitation.revoke"}).json()["data"]
+        assert {row["target_id"] for row in revoked} == {for_bob["id"], by_bob["id"]}
+    for person, invitation in ((accomplice, by_bob), (bob, for_bob)):
+        with person.client() as client:
+            refused = client.post("/api/v1/invitations/accept", json={"token": invitation["token"]})
+            assert code(refused) == (422, "INVITATION_NOT_OPEN")
+
+
+@pytest.mark.parametrize(("role", "stays"), [("admin", ["admin"]), ("analyst", []), ("owner", ["admin", "owner"])])
+def test_who_is_demoted_leaves_no_invitation_that_they_could_not_make(
+    service: Service, ada: Someone, slug: str, role: str, stays: list[str]
+) -> None:
+    bob = someone(service, "bob")
+    ada.invite(bob, slug, "owner")
+    with ada.client(slug) as owner, bob.client(slug) as client:
+        for invited in ("owner", "admin"):
+            body = {"email": f"{invited}@example.com", "role": invited}
+            client.post("/api/v1/invitations", json=body).raise_for_status()
+        client.post("/api/v1/api-keys", json={"name": "k", "scopes": ["read"]}).raise_for_status()
+        changed = owner.patch(f"/api/v1/members/{bob.user_id}", json={"role": role}).json()
+        assert (changed["role"], len(changed["api_keys"])) == (role, 0 if role in ("owner", "admin") else 1)
+        rows = owner.get("/api/v1/invitations").json()["data"]
+        assert sorted(row["role"] for row in rows if not row["revoked_at"] and not row["accepted_at"]) == stays
+        if role != "owner":  # though remembered as an owner for seconds
+            assert client.patch(f"/api/v1/members/{bob.user_id}", json={"role": "owner"}).status_code == 403
+
+
 def test_two_owners_cannot_remove_each_other(service: Service, slug: str) -> None:
     for number in range(5):
         name, ada, bob = f"{slug}-{number}", someone(service, "ada"), someone(service, "bob")
