@@ -90,12 +90,9 @@ class _Credential(SecurityBase):
         )
 
     async def __call__(self, request: Request, organization: _Organization = None) -> Actor | None:
-        scheme, credential = get_authorization_scheme_param(request.headers.get("authorization"))
-        if scheme.lower() != "bearer" or not credential:
-            return None
-        find = _key_holder if credential.startswith(_KEY_START) else _person
-        actor = await find(request, credential, organization)
-        await count_actor(request, actor)
+        actor = await _find(request, organization)
+        if actor is not None:
+            await count_actor(request, actor)
         return actor
 
 
@@ -116,10 +113,7 @@ class Permitted(_Credential):
         self.permission = permission
 
     async def __call__(self, request: Request, organization: _Organization = None) -> Actor:
-        actor = await super().__call__(request, organization)
-        if actor is None:
-            raise AuthenticationError("Send `Authorization: Bearer …` with an API key (ms_…) or the token of a person.")
-        actor.require(self.permission)
+        actor = _require(await super().__call__(request, organization), self.permission)
         require_known_parameters(request)
         return actor
 
@@ -143,6 +137,29 @@ def allowed(permission: Permission) -> Any:
     # Events have a meaning of their own for the key: it makes their ids.
     is_write = permission.endswith(":write") and permission != "usage:write"
     return Depends(_PermittedOnce(permission) if is_write else Permitted(permission))
+
+
+async def look_again(request: Request, permission: Permission) -> Actor:
+    """Return who sent a request that is still being answered, as they are now.
+
+    Raises: InvalidToken, ExpiredToken, NotFoundError, InsufficientPermissions for who may not have the rest.
+    """
+    return _require(await _find(request, request.headers.get("x-organization")), permission)
+
+
+async def _find(request: Request, organization: str | None) -> Actor | None:
+    scheme, credential = get_authorization_scheme_param(request.headers.get("authorization"))
+    if scheme.lower() != "bearer" or not credential:
+        return None
+    find = _key_holder if credential.startswith(_KEY_START) else _person
+    return await find(request, credential, organization)
+
+
+def _require(actor: Actor | None, permission: Permission) -> Actor:
+    if actor is None:
+        raise AuthenticationError("Send `Authorization: Bearer …` with an API key (ms_…) or the token of a person.")
+    actor.require(permission)
+    return actor
 
 
 async def _key_holder(request: Request, secret: str, organization: str | None) -> Actor:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -18,10 +19,17 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.access.actor import Actor
-from api.access.authentication import OpenStores, allowed
+from api.access.authentication import OpenStores, allowed, look_again
 from api.http.documentation import PREFIX, errors
 from api.stores import Stores
-from runtime.errors import InvalidInput, NotFoundError, RateLimited, Unavailable
+from runtime.errors import (
+    AuthenticationError,
+    AuthorizationError,
+    InvalidInput,
+    NotFoundError,
+    RateLimited,
+    Unavailable,
+)
 from runtime.logging import get_logger
 from runtime.settings import Settings
 from runtime.tasks import end_tasks
@@ -34,11 +42,11 @@ log = get_logger(__name__)
 router = APIRouter(prefix=f"{PREFIX}/events", tags=["events"])
 
 _HEARTBEAT_S: Final = 15
-# A belt: also without word of a change a stream looks this often.
+# A belt: also without word of a change a stream looks this often. And whether its credential still holds.
 _LOOK_S: Final = 15.0
 _OUTAGE_S: Final = 1.0
 _PAGE: Final = 100
-# So long may whoever lost their rights go on: then the client comes back, with its last event and a credential.
+# A belt, too: then the client comes back, with its last event.
 _LIFE_S: Final = 900.0
 _RETRY_MS: Final = 1_000
 _FAREWELL_S: Final = 3.0
@@ -142,8 +150,9 @@ async def stream(
 ) -> Response:
     """Send changes of a customer's subscriptions and invoices as they happen, as server-sent events.
 
-    A stream ends after 15 minutes at the latest: come back with the header Last-Event-ID, and nothing is missed. Events
-    come in order, each at least once. Their kinds, and what `data` holds beside ids and the version:
+    A stream ends after 15 minutes at the latest, and within seconds of its credential: come back with the header
+    Last-Event-ID, and nothing is missed. Events come in order, each at least once. Their kinds, and what `data` holds
+    beside ids and the version:
 
     - `subscription.created`, `subscription.updated`: status, plan, quantity, MRR, and `changes`, each with what it was
       and became, as `GET /subscriptions/{id}/changes` tells it.
@@ -164,7 +173,9 @@ async def stream(
     streams: Streams = request.app.state.streams
     who = f"{actor.organization_id} {actor.name}"
     bell = streams.open(who, customer)
-    return _Stream(_Follower(stores, actor, customer, after, bell), on_end=lambda: streams.close(who, customer, bell))
+    look = partial(look_again, request, "events:read")
+    follower = _Follower(stores, look, actor=actor, customer=customer, after=after, bell=bell)
+    return _Stream(follower, on_end=lambda: streams.close(who, customer, bell))
 
 
 def _only(customers: list[str]) -> str:
@@ -178,26 +189,41 @@ def _only(customers: list[str]) -> str:
 
 
 class _Follower:
-    """Reads on from the last change whenever the bell rings."""
+    """Reads on from the last change whenever the bell rings, for as long as who asked may read it."""
 
-    def __init__(self, stores: Stores, actor: Actor, customer: str, after: int, bell: asyncio.Event) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        look_again: Callable[[], Awaitable[Actor]],
+        *,
+        actor: Actor,
+        customer: str,
+        after: int,
+        bell: asyncio.Event,
+    ) -> None:
         self.ending = anyio.Event()
         self._stores = stores
+        self._look_again = look_again
         self._actor = actor
         self._customer = customer
         self._after = after
         self._bell = bell
         self._ends_s = time.monotonic() + _LIFE_S
+        self._known_until_s = time.monotonic() + _LOOK_S
 
     async def events(self) -> AsyncIterator[ServerSentEvent]:
-        """Give changes until the server or the stream's life ends."""
+        """Give changes until the server, the stream's life or the right to read them ends."""
         yield ServerSentEvent(comment="changes follow", retry=_RETRY_MS)
         while not self.ending.is_set() and time.monotonic() < self._ends_s:
             self._bell.clear()
             try:
+                await self._require_still()
                 changes = await self._read()
+            except (AuthenticationError, AuthorizationError, NotFoundError) as exc:
+                log.info("a stream ends with its credential", reason=exc.message)
+                return
             except Unavailable as exc:
-                log.warning("a stream waits for Postgres", reason=exc.message)
+                log.warning("a stream waits for a store", reason=exc.message)
                 await self._wait(_OUTAGE_S)
                 continue
             for change in changes:
@@ -205,6 +231,11 @@ class _Follower:
                 yield _as_event(change, self._customer)
             if len(changes) < _PAGE:
                 await self._wait(_LOOK_S)
+
+    async def _require_still(self) -> None:
+        if time.monotonic() >= self._known_until_s:
+            self._actor = await self._look_again()
+            self._known_until_s = time.monotonic() + _LOOK_S
 
     async def _read(self) -> list[CustomerChange]:
         async with self._stores.postgres.acting(self._actor.access) as connection:

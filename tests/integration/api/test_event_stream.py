@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,11 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from api.access.tokens import make_token
+from api.customers import event_stream
 from benchmarks.workers import environment
 from devstack.ports import free_port
+from sinks.postgres.api_keys import hash_secret
 from tests.engines import TestStack, wait_for
 from tests.integration.api.service import Service, running_service
 
@@ -167,6 +172,69 @@ def test_a_bad_question_is_refused(seller: Seller) -> None:
     for bad in ("x", "-1", "1" * 19):
         answer = seller.client.get(URL, params={"customer_id": customer}, headers={"Last-Event-ID": bad})
         assert (answer.status_code, answer.json()["error"]["details"]["field"]) == (400, "Last-Event-ID")
+
+
+@pytest.fixture
+def frequent_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look every 0.2 s instead of every 15."""
+    monkeypatch.setattr(event_stream, "_LOOK_S", 0.2)
+
+
+def must_end(reader: Reader, keep_ringing: Callable[[], object]) -> None:
+    """Read a stream to its end, though changes go on."""
+    until = time.monotonic() + 20
+    try:
+        while time.monotonic() < until:
+            keep_ringing()
+            reader.next()
+    except EOFError:
+        return
+    pytest.fail("the stream goes on")
+
+
+@pytest.mark.usefixtures("frequent_looks")
+def test_a_stream_ends_with_its_key(seller: Seller) -> None:
+    customer, secret = seller.customer(), seller.service.key(seller.slug, "read")
+    with seller.service.client(secret) as client, reading(client, customer) as reader:
+        seller.change(customer)
+        reader.next()
+        seller.service.sql("update api_keys set revoked_at = now() where key_hash = %s", hash_secret(secret))
+        must_end(reader, lambda: seller.change(customer))
+
+
+@pytest.mark.usefixtures("frequent_looks")
+def test_a_stream_ends_with_its_membership(seller: Seller) -> None:
+    customer, bob = seller.customer(), f"bob-{uuid.uuid4().hex}"
+    seller.service.sql("insert into users (id) values (%s)", bob)
+    seller.service.sql(
+        "insert into memberships values (%s, %s, 'analyst')", seller.service.organization_id(seller.slug), bob
+    )
+    token = seller.service.token(bob)
+    with seller.service.client(token, organization=seller.slug) as client, reading(client, customer) as reader:
+        seller.change(customer)
+        reader.next()
+        seller.client.delete(f"/api/v1/members/{bob}").raise_for_status()
+        must_end(reader, lambda: seller.change(customer))
+
+
+@pytest.mark.usefixtures("frequent_looks")
+def test_a_stream_ends_with_its_token(seller: Seller) -> None:
+    identity, user = seller.service.settings.identity, f"user-{uuid.uuid4().hex}"
+    customer = seller.customer(user)
+    lately = datetime.now(UTC) - timedelta(seconds=identity.leeway_s - 1)
+    token = make_token(identity, user_id=user, email=None, lifetime=timedelta(seconds=3), now=lately)
+    with seller.service.client(token) as client, reading(client) as reader:
+        must_end(reader, lambda: seller.change(customer))
+
+
+@pytest.mark.usefixtures("frequent_looks")
+def test_a_stream_goes_on_with_a_credential_that_holds(seller: Seller) -> None:
+    customer = seller.customer()
+    with reading(seller.client, customer) as reader:
+        for _ in range(3):
+            time.sleep(0.5)
+            number = seller.change(customer)
+            assert reader.next()["id"] == str(number)
 
 
 def test_one_key_has_so_many_streams_and_no_more(seller: Seller) -> None:
