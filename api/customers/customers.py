@@ -117,10 +117,7 @@ async def create(request: Request, body: CreateCustomer, actor: Writer, stores: 
     require_own(actor, body.organization)
     organization_id, customer_id = actor.tenant.organization_id, new_id(request, actor, "customer")
     if body.user_id is not None:
-        async with stores.postgres.acting(actor.access) as connection:
-            known = await customers_of_user(connection, body.user_id, organization_id=organization_id)
-        if any(row.id != customer_id for row in known):
-            raise user_has_customer(body.user_id)
+        await _require_no_other(stores, actor.access, body.user_id, but=customer_id)
     row = await register(stores, actor, NewCustomer(id=customer_id, organization_id=organization_id, **sent))
     return json_answer(customer_as_json(row), status=201)
 
@@ -144,13 +141,14 @@ async def change(
         _refuse_ours(sent)
     before = await living_customer(stores, actor, str(id))
     access = Access(organization_id=before.organization_id)
+    if sent.get("user_id") is not None:
+        await _require_no_other(stores, access, sent["user_id"], but=before.id)
     if any(name in sent for name in (*_AT_STRIPE, "tax_ids")):
         stripe_id = await stripe_customer_of(stores, actor, before)
         await _change_at_stripe(stores.selling.stripe, stripe_id, sent, key=partial(stripe_key, request, actor))
         await stores.selling.mirror.look("customer", stripe_id, actor=actor.name, access=access)
-    ours = {name: sent.get(name, getattr(before, name)) for name in _OURS}
     async with stores.postgres.acting(access) as connection:
-        row = await change_customer(connection, before.id, **ours)
+        row = await change_customer(connection, before.id, {name: sent[name] for name in _OURS if name in sent})
         await _audit(connection, actor, "customer.change", before, row)
     return json_answer(customer_as_json(row))
 
@@ -201,6 +199,14 @@ async def _create_own(
         if await customers_of_user(connection, str(actor.user_id), organization_id=organization_id):
             raise user_has_customer(str(actor.user_id))
     return await register_user(stores, actor, organization_id=organization_id, **{"email": actor.email, **sent})
+
+
+async def _require_no_other(stores: Stores, access: Access, user_id: str, *, but: str) -> None:
+    """Refuse a user who is another customer of the organization, before Stripe is told anything."""
+    async with stores.postgres.acting(access) as connection:
+        known = await customers_of_user(connection, user_id, organization_id=access.organization_id)
+    if any(row.id != but for row in known):
+        raise user_has_customer(user_id)
 
 
 def _refuse_ours(sent: dict[str, Any]) -> None:

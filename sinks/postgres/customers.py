@@ -133,26 +133,23 @@ async def list_customers(
     )
 
 
-async def change_customer(
-    connection: AsyncConnection,
-    customer_id: str,
-    *,
-    user_id: str | None,
-    subjects: Sequence[str],
-    metadata: Mapping[str, str],
-) -> CustomerRow:
-    """Change what is ours of a customer. Raises: NotFoundError for a deleted one, ConflictError for a taken user."""
+async def change_customer(connection: AsyncConnection, customer_id: str, changes: Mapping[str, Any]) -> CustomerRow:
+    """Change what is ours of a customer (`user_id`, `subjects`, `metadata`), and of that only what is named.
+
+    Raises: NotFoundError for a deleted one, ConflictError for a taken user.
+    """
     values = {
         "id": customer_id,
-        "user_id": user_id,
-        "subjects": list(subjects),
-        "metadata": Jsonb(dict(metadata)),
+        "changed": list(changes),
+        "user_id": changes.get("user_id"),
+        "subjects": list(changes.get("subjects", ())),
+        "metadata": Jsonb(dict(changes.get("metadata", {}))),
     }
     try:
         row = await _one(connection, "change", values)
     except DatabaseError as exc:
-        if isinstance(exc.__cause__, UniqueViolation) and user_id is not None:
-            raise user_has_customer(user_id) from exc
+        if isinstance(exc.__cause__, UniqueViolation) and values["user_id"] is not None:
+            raise user_has_customer(str(values["user_id"])) from exc
         raise
     if row is None:
         raise NotFoundError(f"No customer {customer_id}.", code="CUSTOMER_NOT_FOUND")

@@ -45,10 +45,12 @@ order by created_at desc, id
 limit %(limit)s
 
 -- name: change
--- What is ours. No row: it was deleted.
+-- What is ours, and of that only what is named: another request may change the rest at the same time. No row: deleted.
 update customers
-set user_id = %(user_id)s, subjects = %(subjects)s, metadata = %(metadata)s::jsonb, version = version + 1,
-    updated_at = now()
+set user_id = case when 'user_id' = any(%(changed)s) then %(user_id)s::text else user_id end,
+    subjects = case when 'subjects' = any(%(changed)s) then %(subjects)s::text[] else subjects end,
+    metadata = case when 'metadata' = any(%(changed)s) then %(metadata)s::jsonb else metadata end,
+    version = version + 1, updated_at = now()
 where id = %(id)s and deleted_at is null
 returning id::text, organization_id::text, user_id, stripe_customer_id, name, email, address, tax_ids, currency,
     subjects, metadata, balance_minor, delinquent, version, created_at, updated_at, deleted_at

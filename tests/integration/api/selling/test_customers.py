@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.engines import wait_for
 from tests.integration.api.people import someone
 from tests.integration.api.selling.shop import Shop, error_of
 from tests.integration.api.service import Service
@@ -143,6 +144,40 @@ def test_an_end_user_sees_and_changes_who_they_are(shop: Shop, service: Service)
             assert error_of(client.patch(path, json=fields)) == (403, "INSUFFICIENT_PERMISSIONS")
         other = client.post("/api/v1/customers", json={"organization": shop.slug})
         assert error_of(other) == (409, "CUSTOMER_EXISTS")
+
+
+@pytest.mark.parametrize("as_user", [True, False])
+def test_a_change_writes_nothing_but_what_it_names(shop: Shop, service: Service, *, as_user: bool) -> None:
+    """A second change comes while the first one waits for Stripe: both stay."""
+    jenny = someone(service, "jenny")
+    customer = shop.customer(user_id=jenny.user_id, subjects=["old"], metadata={"tier": "silver"})
+    path, slow_path = f"/api/v1/customers/{customer['id']}", f"/v1/customers/{customer['stripe_customer_id']}"
+    shop.stripe.break_things({"kind": "latency", "path": slow_path, "method": "POST", "seconds": 0.8})
+    with jenny.client() as own, ThreadPoolExecutor(1) as thread:
+        first = thread.submit((own if as_user else shop.client).patch, path, json={"name": "Jenny R."})
+        calls = len(shop.stripe.calls())
+        wait_for("the first asks Stripe", lambda: first.running() and len(shop.stripe.calls()) > calls)
+        ours = {"subjects": ["new"], "metadata": {"tier": "gold"}, "user_id": None if not as_user else "other"}
+        assert shop.client.patch(path, json=ours).status_code == 200
+        assert not first.done()
+        assert first.result().status_code == 200
+    shown = shop.client.get(path).json()
+    assert {name: shown[name] for name in ours} == ours
+    assert shown["name"] == "Jenny R."
+    # Each of ours by itself, too.
+    shop.client.patch(path, json={"metadata": {}}).raise_for_status()
+    shown = shop.client.get(path).json()
+    assert (shown["subjects"], shown["metadata"], shown["user_id"]) == (["new"], {}, ours["user_id"])
+
+
+def test_a_taken_user_is_refused_before_stripe_hears_anything(shop: Shop) -> None:
+    shop.customer(user_id="u")
+    second = shop.customer()
+    before = len(shop.stripe.calls())
+    answer = shop.client.patch(f"/api/v1/customers/{second['id']}", json={"user_id": "u", "name": "Other"})
+    assert error_of(answer) == (409, "CUSTOMER_EXISTS")
+    assert shop.stripe.calls()[before:] == []
+    assert at_stripe(shop, second)["name"] == "Jenny"
 
 
 def test_an_end_user_becomes_one_customer_however_often_they_ask(shop: Shop, service: Service) -> None:
