@@ -12,7 +12,7 @@ from runtime.logging import get_logger
 from runtime.tasks import end_tasks
 from sinks.kafka.producer import EventProducer
 from sinks.postgres import inbox
-from sinks.postgres.access import PostgresAccess
+from sinks.postgres.access import Access, PostgresAccess
 from sinks.postgres.inbox import InboxEvent
 from sinks.stripe_events import outgoing_record
 
@@ -22,6 +22,8 @@ _BATCH: Final = 500
 _GATHER_S: Final = 0.05
 # Beyond it Stripe is asked to come back: it repeats for three days.
 _MOST_WAITING: Final = 5_000
+# Whose an event is, nobody knows yet: it is no tenant's.
+_OPERATOR: Final = Access(operator=True)
 
 
 class StripeInbox:
@@ -79,7 +81,7 @@ class StripeInbox:
     async def _store(self, batch: Sequence[tuple[InboxEvent, asyncio.Future[None]]]) -> None:
         failure: Exception | None = None
         try:
-            async with self._postgres.connection() as connection:
+            async with self._postgres.acting(_OPERATOR) as connection:
                 new = await inbox.put_all(connection, [event for event, _ in batch])
         except asyncio.CancelledError:
             self._waiting.extendleft(reversed(batch))
@@ -112,7 +114,7 @@ class StripeInbox:
                 continue  # the relay's
             try:
                 await self._producer.send_all([outgoing_record(event, self._partitions) for event in batch])
-                async with self._postgres.connection() as connection:
+                async with self._postgres.acting(_OPERATOR) as connection:
                     await inbox.mark_produced(connection, [event.event_id for event in batch])
             except MeterstreamError as exc:
                 log.warning("Stripe's events wait for the relay", events=len(batch), reason=exc.message)

@@ -25,7 +25,9 @@ _BODY = (
     '{"id": "%s", "object": "event", "type": "price.created", "created": 1, "livemode": false, "data": {"object": {}}}'
 )
 _CHANGE = (
-    "insert into outbox (organization_id, customer_id, kind, payload) values (%s, gen_random_uuid(), 'test', '{}')"
+    "with buyer as (insert into customers (organization_id) values (%s) returning organization_id, id)"
+    " insert into outbox (organization_id, customer_id, kind, payload)"
+    " select organization_id, id, 'test', '{}' from buyer"
 )
 _PATIENCE_S = 60
 

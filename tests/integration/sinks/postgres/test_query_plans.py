@@ -48,7 +48,8 @@ USUAL: dict[str, Any] = {
     "key": of("key"), "key_hash": KEY, "token_hash": KEY, "name": "new", "role": "admin", "version": 1,
     "answer": b"", "locked_until": datetime.now(UTC), "kept": timedelta(days=1), "holder": "test", "seconds": 90,
     "redemptions": 1, "reason": None, "address": None, "metadata": "{}", "subjects": ["subject-7"], "positions": [],
-    "document": "{}", "prefix": "ms_7", "stripe_prices": "{}",
+    "document": "{}", "prefix": "ms_7", "stripe_prices": "{}", "created_by": "user user-7", "invited_by": "user user-7",
+    "roles": ["owner"], "changed": ["subjects"],
 }  # fmt: skip
 IDS = {
     "checkouts": "checkout", "customers": "customer", "discount_codes": "code", "invoices": "invoice",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -20,12 +21,13 @@ from runtime.settings import PostgresSettings
 from sinks.postgres.access import API_ROLE, WORKER_ROLE, Access, PostgresAccess
 from tests.engines import TestStack
 
-# What belongs to no tenant: totals and the log's journal, of which the API reads the second, and Stripe's events
-# and account.
+# What belongs to no tenant: totals and the log's journal, of which the API reads the second, and Stripe's account.
 NO_TENANT = {
-    *("catalogue_version", "stream_positions", "stream_topics", "stream_blocks", "warehouse_loads", "stripe_inbox"),
+    *("catalogue_version", "stream_positions", "stream_topics", "stream_blocks", "warehouse_loads"),
     "stripe_account",
 }
+# Of all tenants together, and guarded: for operators alone.
+OF_OPERATORS = {"stripe_inbox"}
 # Whose a row is, where that is not its `organization_id`.
 OWNERS = {
     "organizations": "id",
@@ -78,7 +80,7 @@ class Filled:
             " and has_table_privilege(%s, oid, %s) order by 1",
             (role, privilege),
         )
-        return [name for (name,) in found if name not in NO_TENANT]
+        return [name for (name,) in found if name not in NO_TENANT | OF_OPERATORS]
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +150,7 @@ def test_every_table_that_the_api_may_touch_is_guarded(filled: Filled) -> None:
     assert {name for name in found if name not in NO_TENANT} == {
         name for name, both in found.items() if both == (True, True)
     }
-    assert set(found) >= NO_TENANT
+    assert set(found) >= NO_TENANT | OF_OPERATORS
     for table in filled.tables():
         for tenant in (A, B):
             owner = OWNERS.get(table, "organization_id")
@@ -322,6 +324,76 @@ async def test_nobody_adds_rows_for_another(postgres: PostgresAccess, filled: Fi
             with pytest.raises(DatabaseError, match="42501"):
                 async with postgres.acting(access) as connection:
                     await connection.execute(copy.encode(), (found["row"],))
+
+
+async def test_events_of_stripe_s_are_for_operators_alone(postgres: PostgresAccess, filled: Filled) -> None:
+    insert = "insert into stripe_inbox (event_id, type, created_at, livemode, body) values (%s, 't', now(), false, '')"
+    async with postgres.acting(OPERATOR) as connection:
+        await connection.execute(insert.encode(), ("evt_1",))
+    for access in (NOBODY, IN_A, USER_A):
+        async with postgres.acting(access) as connection:
+            seen = await (await connection.execute("select event_id from stripe_inbox")).fetchall()
+            changed = await connection.execute("update stripe_inbox set state = 'parked'")
+        assert (seen, changed.rowcount) == ([], 0)
+        with pytest.raises(DatabaseError, match="42501"):
+            async with postgres.acting(access) as connection:
+                await connection.execute(insert.encode(), ("evt_2",))
+    async with postgres.acting(OPERATOR) as connection:
+        seen = await (await connection.execute("select event_id, state from stripe_inbox")).fetchall()
+    assert seen == [("evt_1", "received")]
+
+
+def of_customers(filled: Filled) -> list[str]:
+    """Return the tables of what hangs from a customer."""
+    found = filled.rows(
+        "select table_name::text from information_schema.columns join information_schema.tables"
+        " using (table_schema, table_name) where table_schema = 'public' and column_name = 'customer_id'"
+        " and table_type = 'BASE TABLE' order by 1"
+    )
+    return [name for (name,) in found]
+
+
+async def test_no_row_moves_to_another_or_to_another_s_customer(postgres: PostgresAccess, filled: Filled) -> None:
+    ((foreign,),) = filled.rows("select id::text from customers where user_id = %s", (B.user,))
+    tables = set(filled.tables("update")) & set(of_customers(filled))
+    assert tables >= {"payment_methods", "subscriptions", "invoices", "invoice_lines", "checkouts"}
+    for table in sorted(tables):
+        for change, refusal in (
+            (f"customer_id = '{foreign}'", "23503"),
+            (f"organization_id = '{B.id}'", "42501"),
+            (f"customer_id = '{foreign}', organization_id = '{B.id}'", "42501"),
+        ):
+            with pytest.raises(DatabaseError, match=refusal):
+                async with postgres.acting(IN_A) as connection:
+                    await connection.execute(f"update {table} set {change}".encode())
+    with pytest.raises(DatabaseError, match="42501"):
+        async with postgres.acting(IN_A) as connection:
+            await connection.execute(b"update customers set organization_id = %s", (B.id,))
+
+
+async def test_no_row_is_hung_on_another_s_customer(postgres: PostgresAccess, filled: Filled) -> None:
+    ((foreign,),) = filled.rows("select id::text from customers where user_id = %s", (B.user,))
+    tables = set(filled.tables("insert")) & set(of_customers(filled)) - set(filled.tables("update"))
+    assert tables == {"subscription_changes", "outbox"}  # what may be updated is tried above
+    for table in sorted(tables):
+        ((row,),) = filled.rows(f"select to_json(t)::text from {table} t where organization_id = %s limit 1", (A.id,))
+        hung = {**json.loads(row), "customer_id": foreign}
+        # The id is a new one, whatever is said.
+        copy = f"insert into {table} overriding user value select * from json_populate_record(null::{table}, %s)"
+        with pytest.raises(DatabaseError, match="23503"):
+            async with postgres.acting(IN_A) as connection:
+                await connection.execute(copy.encode(), (json.dumps(hung),))
+
+
+def test_nobody_at_all_parts_a_row_from_its_customer_s_organization(filled: Filled) -> None:
+    """Not even workers, or the owner: a table that hangs from customers without this promise fails here."""
+    tables = of_customers(filled)
+    assert len(tables) >= 9
+    for table in tables:
+        with psycopg.connect(filled.url) as connection, pytest.raises(psycopg.errors.ForeignKeyViolation):
+            connection.execute(
+                f"update {table} set organization_id = %s where organization_id = %s".encode(), (B.id, A.id)
+            )
 
 
 async def test_workers_serve_everybody(filled: Filled) -> None:
