@@ -47,6 +47,11 @@ class Telemetry:
             ["box"],  # inbox, outbox
             registry=r,
         )
+        self.reconciled_age_s = Gauge(
+            "meterstream_reconciled_age_seconds",
+            "Seconds since Stripe was last asked for events that it could not deliver; +Inf: never.",
+            registry=r,
+        )
         self.stalled = Gauge("meterstream_stalled", "1 while lag grows and nothing commits.", ["app"], registry=r)
         self.rebuilding = Gauge(
             "meterstream_rebuilding", "1 while an index or a store is being rebuilt.", ["app"], registry=r

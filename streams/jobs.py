@@ -9,10 +9,12 @@ from typing import Final
 
 import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
+from procrastinate.jobs import Status
 
 from runtime.clock import utc_now
 from runtime.logging import get_logger
 from runtime.settings import Settings
+from runtime.tasks import end_tasks
 from runtime.telemetry import Telemetry
 from sinks.postgres.access import WORKER_ROLE, PostgresAccess
 from sinks.postgres.idempotency import forget_old
@@ -28,14 +30,19 @@ from streams.reconcile_stripe import reconcile
 log = get_logger(__name__)
 _STOP_PATIENCE_S: Final = 10.0
 _PAUSE_S: Final = 2.0
+_KEEP_FAILED_H: Final = 30 * 24
 _TRIES: Final = procrastinate.RetryStrategy(max_attempts=6, exponential_wait=4)
 
 
 def add_jobs(queue: procrastinate.App, postgres: PostgresAccess, stripe: StripeGateway) -> None:
-    """Add every job. One that is queued already is not queued again."""
+    """Add every job. One that is queued already is not queued again.
+
+    None takes a `lock`: procrastinate keeps that with the row of a job whose worker was killed, and so nothing that
+    needs it would ever run again. Every job here may run twice at once and be begun anew at any point.
+    """
 
     @queue.periodic(cron="17 * * * *")
-    @queue.task(name="reconcile_stripe", queueing_lock="reconcile_stripe", lock="reconcile_stripe", retry=_TRIES)
+    @queue.task(name="reconcile_stripe", queueing_lock="reconcile_stripe", retry=_TRIES)
     async def reconcile_stripe(timestamp: int) -> None:
         del timestamp  # when it was due
         await reconcile(postgres, stripe, now=utc_now())
@@ -46,6 +53,13 @@ def add_jobs(queue: procrastinate.App, postgres: PostgresAccess, stripe: StripeG
         del timestamp
         async with postgres.connection() as connection:
             await forget_old(connection)
+
+    @queue.periodic(cron="53 3 * * *")
+    @queue.task(name="forget_old_jobs", queueing_lock="forget_old_jobs", retry=_TRIES)
+    async def forget_old_jobs(timestamp: int) -> None:
+        del timestamp
+        await _forget_stalled(queue)
+        await queue.job_manager.delete_old_jobs(_KEEP_FAILED_H, include_failed=True)
 
 
 async def run_jobs(settings: Settings, stop: asyncio.Event) -> None:
@@ -72,7 +86,9 @@ async def run_jobs(settings: Settings, stop: asyncio.Event) -> None:
                 await _work(queue, stop)
             except (ConnectorException, OSError) as exc:
                 log.warning("the queue does not answer; trying again", reason=str(exc) or type(exc).__name__)
-                await asyncio.wait([asyncio.ensure_future(stop.wait())], timeout=_PAUSE_S)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_PAUSE_S):
+                        await stop.wait()
 
 
 async def _check(settings: Settings) -> bool:
@@ -95,10 +111,16 @@ async def _work(queue: procrastinate.App, stop: asyncio.Event) -> None:
             name="jobs",
         )
         stopping = asyncio.create_task(stop.wait(), name="stop")
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if stop.is_set():
-            working.cancel()
-            await asyncio.gather(working, return_exceptions=True)
-        else:
-            await working
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not stop.is_set():
+                await working
+        finally:
+            # A second cancellation would end the jobs in hand: not before their time is up.
+            await end_tasks(working, stopping, again_s=_STOP_PATIENCE_S + 1)
+
+
+async def _forget_stalled(queue: procrastinate.App) -> None:
+    """Delete the jobs that killed workers left behind: whatever they were about was done again since."""
+    for job in await queue.job_manager.get_stalled_jobs():
+        await queue.job_manager.finish_job(job, Status.FAILED, delete_job=True)

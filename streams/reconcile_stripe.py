@@ -12,14 +12,13 @@ from runtime.logging import get_logger
 from sinks.postgres import inbox
 from sinks.postgres.access import PostgresAccess
 from sinks.postgres.inbox import InboxEvent
-from sinks.postgres.job_cursors import move_cursor, read_cursor
+from sinks.postgres.job_cursors import RECONCILE_STRIPE, move_cursor, read_cursor
 from sinks.stripe.calls import Json
 from sinks.stripe.client import StripeGateway
 from sinks.stripe.webhooks import read_event
 from sinks.stripe_events import inbox_event
 
 log = get_logger(__name__)
-_NAME: Final = "reconcile_stripe"
 _KEPT: Final = timedelta(days=30)
 """Stripe's list goes back so far."""
 _OVERLAP: Final = timedelta(hours=2)
@@ -35,7 +34,7 @@ async def reconcile(postgres: PostgresAccess, stripe: StripeGateway, *, now: dat
     moves nothing. Raises: Unavailable, StripeAPIError.
     """
     async with postgres.connection() as connection:
-        reached_at = await read_cursor(connection, _NAME)
+        reached_at = await read_cursor(connection, RECONCILE_STRIPE)
     oldest = now - _KEPT
     since = oldest if reached_at is None else max(oldest, reached_at - _OVERLAP)
     found, batch = 0, list[InboxEvent]()
@@ -46,7 +45,7 @@ async def reconcile(postgres: PostgresAccess, stripe: StripeGateway, *, now: dat
             batch.clear()
     found += await _put(postgres, batch)
     async with postgres.connection() as connection:
-        await move_cursor(connection, _NAME, now)
+        await move_cursor(connection, RECONCILE_STRIPE, now)
     if found:
         log.warning("events of Stripe's came by asking only", events=found, since=since.isoformat())
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +16,7 @@ from runtime.telemetry import Telemetry
 from sinks.clickhouse.ledger import compare
 from sinks.postgres import inbox, outbox
 from sinks.postgres.access import Access
+from sinks.postgres.job_cursors import RECONCILE_STRIPE, read_cursor
 from sinks.postgres.ledger import find_differences, read_progress, read_recent_loads
 
 log = get_logger(__name__)
@@ -92,7 +94,10 @@ class Monitor:
     async def _look_at_billing(self) -> None:
         async with self._stores.postgres.acting(_OPERATOR) as connection:
             oldest = (await inbox.find_oldest(connection), await outbox.find_oldest(connection))
+            reconciled_at = await read_cursor(connection, RECONCILE_STRIPE)
         now = self._stores.clock()
+        reconciled_age_s = math.inf if reconciled_at is None else (now - reconciled_at).total_seconds()
+        self._telemetry.reconciled_age_s.set(reconciled_age_s)
         waiting: dict[int, int] = {}
         for box, (name, since) in enumerate(zip(_BOXES, oldest, strict=True)):
             age_s = 0.0 if since is None else max((now - since).total_seconds(), 0.0)

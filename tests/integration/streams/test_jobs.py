@@ -12,8 +12,9 @@ import pytest
 from runtime.clock import utc_now
 from runtime.settings import Settings
 from sinks.postgres.job_cursors import read_cursor
+from sinks.postgres.job_queue import job_queue
 from sinks.postgres.migrate import migrate
-from streams.jobs import run_jobs
+from streams.jobs import add_jobs, run_jobs
 from streams.reconcile_stripe import reconcile
 from tests.integration.sinks.selling import Shop, open_shop
 from tests.stripe_simulator import CheckedSimulator
@@ -62,6 +63,20 @@ async def test_the_worker_reconciles_at_its_start(shop: Shop, settings: Settings
     assert {row["event_id"] for row in shop.rows("select event_id from stripe_inbox")} == _undelivered(simulator)
 
 
+async def test_what_killed_workers_left_of_jobs_is_cleared_away(shop: Shop, settings: Settings) -> None:
+    url = settings.postgres.url.get_secret_value()
+    with psycopg.connect(url, options="-c search_path=procrastinate") as connection:
+        connection.execute(
+            "insert into procrastinate_jobs (queue_name, task_name, status)"
+            " values ('default', 'reconcile_stripe', 'doing'), ('default', 'reconcile_stripe', 'todo')"
+        )
+    queue = job_queue(settings.postgres)
+    add_jobs(queue, shop.postgres, shop.stripe)
+    async with queue.open_async():
+        await queue.tasks["forget_old_jobs"](timestamp=0)
+    assert shop.rows("select status::text from procrastinate.procrastinate_jobs") == [{"status": "todo"}]
+
+
 def test_the_queue_is_made_once_and_is_not_the_apis(postgres_url: str) -> None:
     assert migrate(postgres_url) == []
     with psycopg.connect(postgres_url, autocommit=True) as connection:
@@ -70,5 +85,3 @@ def test_the_queue_is_made_once_and_is_not_the_apis(postgres_url: str) -> None:
         connection.execute("set role meterstream_api")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("select count(*) from procrastinate.procrastinate_jobs")
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            connection.execute("select count(*) from job_cursors")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import threading
 from collections.abc import Iterator
@@ -93,3 +94,15 @@ def test_a_billing_worker_that_is_gone_is_seen(service: Service) -> None:
         with billing_worker(service):
             wait_for("billing is ready again", lambda: part() == (True, None), timeout_s=_PATIENCE_S)
             assert ages(client) == {"inbox": 0, "outbox": 0}
+
+
+def test_how_long_ago_stripe_was_asked_for_what_it_could_not_deliver_is_seen(service: Service) -> None:
+    with service.client() as client:
+
+        def age_s() -> float:
+            (found,) = re.findall(r"^meterstream_reconciled_age_seconds (\S+)$", client.get("/metrics").text, re.M)
+            return float(found)
+
+        wait_for("it is seen that nobody ever did", lambda: age_s() == math.inf, timeout_s=_PATIENCE_S)
+        service.sql("insert into job_cursors values ('reconcile_stripe', now() - interval '90 minutes')")
+        wait_for("it is seen when somebody did", lambda: 5_400 <= age_s() < 5_500, timeout_s=_PATIENCE_S)

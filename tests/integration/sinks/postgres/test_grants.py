@@ -59,7 +59,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     # In and out.
     "stripe_inbox": (SIU, SIU),
     "outbox": (SI, SIU),
-    "job_cursors": (NONE, SIU),
+    "job_cursors": (S, SIU),
     "stripe_account": (SI, SI),
     "schema_migrations": (NONE, S),
 }

@@ -1,0 +1,4 @@
+-- What it takes to follow Stripe for long: to see that it is still asked, to forget, and to know what was paid back.
+
+-- The API tells operators how long ago Stripe was asked for what it could not deliver.
+grant select on job_cursors to meterstream_api;
