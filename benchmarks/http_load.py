@@ -64,7 +64,8 @@ async def _send(url: str, requests: Sequence[bytes], connections: int, check: Ch
             if rate is not None:
                 due = began + number / rate
                 await asyncio.sleep(due - time.perf_counter())
-            status, body = await asyncio.wait_for(connection.ask(raw), _TIMEOUT_S)
+            async with asyncio.timeout(_TIMEOUT_S):
+                status, body = await connection.ask(raw)
             done = time.perf_counter()
             if status != 200:
                 raise WrongNumbers(f"request {number} was answered with {status}: {body[:300]!r}")

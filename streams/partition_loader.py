@@ -159,7 +159,8 @@ class PartitionLoader:
 
     async def _wait_for_word(self, timeout_s: float) -> None:
         try:
-            await asyncio.wait_for(self._word.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._word.wait()
         except TimeoutError:
             return
         self._word.clear()

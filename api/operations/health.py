@@ -126,7 +126,8 @@ def _waiting(boxes: list[str]) -> str | None:
 async def _probe(question: Awaitable[object]) -> str | None:
     """Return why a store does not answer, or None."""
     try:
-        await asyncio.wait_for(question, _PROBE_TIMEOUT_S)
+        async with asyncio.timeout(_PROBE_TIMEOUT_S):
+            await question
     except TimeoutError:
         return f"no answer within {_PROBE_TIMEOUT_S:g} s"
     except MeterstreamError as exc:

@@ -113,7 +113,8 @@ class EventProducer:
         connected = asyncio.Event()
         self._supervisor = asyncio.create_task(self._supervise(connected), name="event-producer")
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(connected.wait(), self._timeout_s)
+            async with asyncio.timeout(self._timeout_s):
+                await connected.wait()
 
     async def stop(self) -> None:
         """Close the connection; records still unconfirmed are refused to their callers."""
@@ -149,7 +150,8 @@ class EventProducer:
             lane.waiting.append((record, delivery, record_size))
             lane.filled.set()
         try:
-            await asyncio.wait_for(delivery.done, self._timeout_s)
+            async with asyncio.timeout(self._timeout_s):
+                await delivery.done
         except TimeoutError as exc:
             reason = self._problem or f"no confirmation within {self._timeout_s:g} s"
             raise Unavailable(f"Kafka did not confirm all events: {reason}. Sending them again is safe.") from exc
@@ -216,7 +218,6 @@ class EventProducer:
             try:
                 future = await producer.send_batch(batch.builder, self._topic, partition=partition)
                 future.add_done_callback(_retrieve)
-                # Not `wait_for`: a cancellation that it swallows would keep the whole group of lanes from ending.
                 async with asyncio.timeout(self._timeout_s * _STUCK_TIMEOUTS):
                     await asyncio.shield(future)
             except BaseException as exc:

@@ -143,7 +143,8 @@ async def test_pause_forgets_the_batch_that_found_no_place_yet() -> None:
     await asyncio.sleep(0.005)
     assert not late.done()
     await lanes.pause(timeout_s=5)
-    await asyncio.wait_for(late, 5)
+    async with asyncio.timeout(5):
+        await late
     await asyncio.sleep(0.1)
     assert done == acked == [5]
     await lanes.keep_only(set())
