@@ -32,7 +32,8 @@ from sinks.stripe.client import StripeGateway
 Kind: TypeAlias = Literal[
     "customer", "subscription", "invoice", "payment_method", "checkout_session", "subscription_schedule"
 ]
-_EXPAND: Final = ["schedule", "items.data.price.tiers", "items.data.price.currency_options"]
+_EXPAND_PRICES: Final = ["data.price.tiers", "data.price.currency_options"]
+_EXPAND: Final = ["schedule", *(f"items.{path}" for path in _EXPAND_PRICES)]
 # Others move the version as often as they look at the same object; nobody does so twenty times in a row.
 _MOST_TRIES: Final = 20
 
@@ -190,8 +191,15 @@ class Mirror:
         return None if obj.get("deleted") else obj
 
     async def _complete(self, subscription: Json) -> None:
-        """Add what Stripe leaves out: amounts of tiered prices in other currencies, which it shows with the price."""
-        currency = subscription["currency"]
+        """Add what Stripe leaves out.
+
+        That is the items beyond the first ten, and the amounts of tiered prices in other currencies, which it shows
+        with the price. A change between the two answers has an event of its own, and so another look.
+        """
+        items, currency = subscription["items"], subscription["currency"]
+        if items["has_more"]:
+            listed = self._stripe.subscription_items.each(subscription=subscription["id"], expand=_EXPAND_PRICES)
+            subscription["items"] = {**items, "data": [item async for item in listed], "has_more": False}
         for item in subscription["items"]["data"]:
             if lacks_amounts(item["price"], currency):
                 expand: Any = ["tiers", "currency_options", f"currency_options.{currency}.tiers"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from devstack.stripe_simulator import payment_methods, portal_configurations
 from devstack.stripe_simulator.billing import cancellations, updates
+from devstack.stripe_simulator.billing.subscription_items import held
 from devstack.stripe_simulator.failures import Obj, StripeFailure, invalid_parameter, missing_parameter
 from devstack.stripe_simulator.forms import Parameters
 from devstack.stripe_simulator.routes import Call, Route
@@ -106,7 +107,7 @@ def offers(world: World, session: Obj, subscription: Obj) -> list[Obj]:
     """Return the prices that a subscription of one item can switch to."""
     features = world.get(portal_configurations.CONFIGURATION, session["configuration"])["features"]
     update = features["subscription_update"]
-    items = subscription["items"]["data"]
+    items = held(subscription)
     if not update["enabled"] or "price" not in update["default_allowed_updates"] or len(items) != 1:
         return []
     prices = (world.known("price", price) for product in update["products"] for price in product["prices"])
@@ -124,7 +125,7 @@ def switch(world: World, session: Obj, subscription: Obj, price: str) -> None:
     """Change the plan as the configuration says. Raises: StripeFailure; then nothing has changed."""
     if price not in [offer["id"] for offer in offers(world, session, subscription)]:
         raise StripeFailure("This plan is not offered here.", status=403)
-    item = subscription["items"]["data"][0]
+    item = held(subscription)[0]
     changed: Obj = {"id": item["id"], "price": price}
     if "quantity" in item and _is_licensed(world.get("price", price)):
         changed["quantity"] = item["quantity"]

@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from devstack.stripe_simulator import cards, portal, portal_configurations, price_words, setup_intents, web
+from devstack.stripe_simulator.billing.subscription_items import held
 from devstack.stripe_simulator.card_forms import read_card
 from devstack.stripe_simulator.failures import Obj, StripeFailure
 from devstack.stripe_simulator.world import World
@@ -147,7 +148,7 @@ class PortalPage:
 
     def _shown(self, session: Obj, subscription: Obj) -> Obj:
         """Return what the page says of a subscription."""
-        items = subscription["items"]["data"]
+        items = held(subscription)
         currency = subscription["currency"]
         return {
             "id": subscription["id"],

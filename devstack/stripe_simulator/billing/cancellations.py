@@ -8,7 +8,7 @@ made when the time comes.
 from __future__ import annotations
 
 from devstack.stripe_simulator.billing import account, collection, cycle, prorations, standing
-from devstack.stripe_simulator.billing.subscription_items import listed
+from devstack.stripe_simulator.billing.subscription_items import held, listed
 from devstack.stripe_simulator.billing.subscriptions import PRORATIONS, SUBSCRIPTION
 from devstack.stripe_simulator.failures import Obj, StripeFailure, resource_missing
 from devstack.stripe_simulator.forms import Parameters
@@ -52,7 +52,7 @@ def cancel_when_due(world: World, subscription: Obj, at: int) -> None:
 
 
 def _final_invoice(world: World, subscription: Obj, at: int, *, credited: bool, billed: bool) -> Obj | None:
-    items = subscription["items"]["data"]
+    items = held(subscription)
     for item in items if credited else ():
         prorations.credit(world, subscription, item, at)
     if not billed or subscription["status"] == "trialing":
@@ -68,13 +68,13 @@ def resume(world: World, subscription: Obj, *, anchor: str, proration: str, stay
     """Let a paused subscription run again; it is billed at once: for a period, or for the rest of the present one."""
     now = world.now(subscription)
     running = subscription | ({"billing_cycle_anchor": now} if anchor == "now" else {})
-    items = cycle.start_periods(running, subscription["items"]["data"], now)
+    items = cycle.start_periods(running, held(subscription), now)
     bought = [] if anchor == "unchanged" and proration == "none" else cycle.in_advance(world, running, items)
     invoice, items = cycle.draw_up(world, running, items, bought, reason="subscription_update", at=now)
     status = "paused" if stays_paused and invoice is not None else "active"
     changes = {
         "billing_cycle_anchor": running["billing_cycle_anchor"],
-        "items": listed(subscription["id"], items),
+        **listed(subscription["id"], items),
         "latest_invoice": invoice["id"] if invoice else subscription["latest_invoice"],
         "status": status,
     }

@@ -15,7 +15,7 @@ from devstack.stripe_simulator.billing import cycle, prorations
 from devstack.stripe_simulator.billing.lines import is_metered
 from devstack.stripe_simulator.billing.periods import containing
 from devstack.stripe_simulator.billing.standing import UPDATED
-from devstack.stripe_simulator.billing.subscription_items import ItemChange, changed, listed, remember
+from devstack.stripe_simulator.billing.subscription_items import ItemChange, changed, held, listed, remember
 from devstack.stripe_simulator.failures import Obj, invalid_parameter
 from devstack.stripe_simulator.world import World
 
@@ -42,7 +42,7 @@ def apply(world: World, subscription: Obj, change: Change, now: int | None = Non
     """
     now = world.now(subscription) if now is None else now
     at = _proration_time(subscription, change, now)
-    before = {item["id"]: item for item in subscription["items"]["data"]}
+    before = {item["id"]: item for item in held(subscription)}
     items = {item["id"]: item for item in changed(world, subscription, change.items)}
     anew = _anew(subscription, change, before, items, now)
     in_trial = subscription["status"] == "trialing"
@@ -61,7 +61,7 @@ def apply(world: World, subscription: Obj, change: Change, now: int | None = Non
     else:
         fields, invoice, after = _begin_anew(world, subscription, change, items, now)
     latest = {"latest_invoice": invoice["id"]} if invoice else {}
-    world.update(subscription, {**fields, **latest, "items": listed(subscription["id"], after)}, UPDATED)
+    world.update(subscription, {**fields, **latest, **listed(subscription["id"], after)}, UPDATED)
     remember(world, subscription)
     return invoice
 
@@ -153,7 +153,7 @@ def _interval(item: Obj) -> tuple[str, int]:
 
 def _proration_time(subscription: Obj, change: Change, now: int) -> int:
     at = now if change.proration_date is None else change.proration_date
-    items = subscription["items"]["data"]
+    items = held(subscription)
     earliest = min(item["current_period_start"] for item in items)
     latest = max(item["current_period_end"] for item in items)
     if change.proration_date is not None and not earliest <= at <= latest:

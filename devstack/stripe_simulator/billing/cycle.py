@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from devstack.stripe_simulator.billing import account, collection, invoice_items, invoices, lines, prorations
 from devstack.stripe_simulator.billing.periods import containing
 from devstack.stripe_simulator.billing.standing import UPDATED, end
-from devstack.stripe_simulator.billing.subscription_items import listed
+from devstack.stripe_simulator.billing.subscription_items import held, listed
 from devstack.stripe_simulator.failures import Obj
 from devstack.stripe_simulator.world import World
 
@@ -71,7 +71,7 @@ def draw_up(
 
 def renew(world: World, subscription: Obj, at: int, *, after_trial: bool = False) -> Obj | None:
     """Begin the next period of the items whose period is over, and draft what is to be paid."""
-    items = subscription["items"]["data"]
+    items = held(subscription)
     due = [item for item in items if item["current_period_end"] <= at]
     used = [] if after_trial else usage_until(world, subscription, due)
     moved = {item["id"]: start_periods(subscription, [item], item["current_period_end"])[0] for item in due}
@@ -92,7 +92,7 @@ def renew(world: World, subscription: Obj, at: int, *, after_trial: bool = False
         next_payment_attempt=at + wait_s if advances else None,
     )
     latest = invoice["id"] if invoice else subscription["latest_invoice"]
-    changes = {"items": listed(subscription["id"], billed), "latest_invoice": latest, "_upcoming_for": None}
+    changes = {**listed(subscription["id"], billed), "latest_invoice": latest, "_upcoming_for": None}
     world.update(subscription, changes | ({"status": "active"} if after_trial else {}), UPDATED)
     if invoice is not None:
         _hold_back(world, subscription, invoice)

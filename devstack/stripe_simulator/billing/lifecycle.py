@@ -26,6 +26,7 @@ from devstack.stripe_simulator.billing import (
     subscriptions,
 )
 from devstack.stripe_simulator.billing.periods import DAY
+from devstack.stripe_simulator.billing.subscription_items import held
 from devstack.stripe_simulator.failures import Obj
 from devstack.stripe_simulator.world import World
 
@@ -132,7 +133,7 @@ def _due_of_subscription(world: World, subscription: Obj) -> Iterator[Due]:
         return
     yield from _due_by_choice(world, subscription)
     yield from _due_in_trial(world, subscription)
-    at = min(item["current_period_end"] for item in subscription["items"]["data"])
+    at = min(item["current_period_end"] for item in held(subscription))
     if status != "trialing":
         yield at, 4, lambda: cycle.renew(world, subscription, at)
     ends, announced = subscription["cancel_at"], subscription.get("_upcoming_for") == at

@@ -22,6 +22,7 @@ from devstack.stripe_simulator.billing import (
     subscriptions,
     updates,
 )
+from devstack.stripe_simulator.billing.subscription_items import held
 from devstack.stripe_simulator.failures import Obj, StripeFailure, invalid_parameter, missing_parameter
 from devstack.stripe_simulator.forms import Parameters
 from devstack.stripe_simulator.world import World
@@ -114,7 +115,7 @@ def _renewal(world: World, subscription: Obj) -> Obj | None:
     """Renew a subscription when its period ends; None where it ends then, or does not run."""
     if subscription["status"] in standing.ENDED or subscription["status"] in ("paused", "incomplete"):
         return None
-    at = min(item["current_period_end"] for item in subscription["items"]["data"])
+    at = min(item["current_period_end"] for item in held(subscription))
     ends = subscription["cancel_at"]
     if ends is not None and ends <= at:
         return None

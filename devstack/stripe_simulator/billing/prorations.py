@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from devstack.stripe_simulator.billing import discounts, invoice_items, lines
 from devstack.stripe_simulator.billing.amounts import amount_of, prorated
 from devstack.stripe_simulator.billing.periods import containing
+from devstack.stripe_simulator.billing.subscription_items import held
 from devstack.stripe_simulator.failures import Obj
 from devstack.stripe_simulator.world import World
 
@@ -23,7 +24,7 @@ def credit(world: World, subscription: Obj, item: Obj, at: int) -> None:
     if lines.is_metered(item) or billed is None or at >= billed["end"]:
         return
     if subscription["billing_mode"]["type"] == "classic":
-        billed = billed | {"amount": _net_amounts(world, subscription, subscription["items"]["data"])[item["id"]]}
+        billed = billed | {"amount": _net_amounts(world, subscription, held(subscription))[item["id"]]}
     amount = -prorated(billed["amount"], billed["start"], billed["end"], at)
     words = f"Unused time on {lines.named(world, item)} after {_day(at)}"
     _add(world, subscription, item, amount, words, period=(at, billed["end"]), credited=billed["credited"])

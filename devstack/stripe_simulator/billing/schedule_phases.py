@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from devstack.stripe_simulator.billing.periods import step
+from devstack.stripe_simulator.billing.subscription_items import held
 from devstack.stripe_simulator.billing.subscriptions import PRORATIONS
 from devstack.stripe_simulator.failures import Obj, invalid_parameter, missing_parameter
 from devstack.stripe_simulator.forms import Parameters
@@ -29,7 +30,7 @@ def read(world: World, sent: Parameters, start: int) -> list[Obj]:
 
 def of_subscription(subscription: Obj) -> Obj:
     """Return the phase that a subscription is in when a schedule is made of it: its present period."""
-    items = subscription["items"]["data"]
+    items = held(subscription)
     return _phase(
         start_date=min(item["current_period_start"] for item in items),
         end_date=min(item["current_period_end"] for item in items),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from devstack.stripe_simulator.billing import changes, collection, discounts, standing
 from devstack.stripe_simulator.billing.changes import Change
-from devstack.stripe_simulator.billing.subscription_items import ItemChange
+from devstack.stripe_simulator.billing.subscription_items import ItemChange, held
 from devstack.stripe_simulator.failures import Obj
 from devstack.stripe_simulator.world import World
 
@@ -52,7 +52,7 @@ def enter(world: World, subscription: Obj, phase: Obj, at: int) -> None:
         fields["default_payment_method"] = phase["default_payment_method"]
     if phase["_discounts"] is not None:
         fields["discounts"] = [discounts.redeem(world, subscription, **entry) for entry in phase["_discounts"]]
-    ends = [item["current_period_end"] for item in subscription["items"]["data"]]
+    ends = [item["current_period_end"] for item in held(subscription)]
     change = Change(
         items=item_changes(subscription, phase),
         fields=fields,
@@ -70,7 +70,7 @@ def enter(world: World, subscription: Obj, phase: Obj, at: int) -> None:
 
 def _needs_new_anchor(world: World, subscription: Obj, phase: Obj) -> bool:
     """Say whether a phase bills by other intervals: `billing_cycle_anchor=automatic` changes it "if needed"."""
-    present = [item["price"]["recurring"] for item in subscription["items"]["data"]]
+    present = [item["price"]["recurring"] for item in held(subscription)]
     coming = [world.get("price", entry["price"])["recurring"] for entry in phase["items"]]
     known = {(recurring["interval"], recurring["interval_count"]) for recurring in present}
     return not any((recurring["interval"], recurring["interval_count"]) in known for recurring in coming)
@@ -78,7 +78,7 @@ def _needs_new_anchor(world: World, subscription: Obj, phase: Obj) -> bool:
 
 def item_changes(subscription: Obj, phase: Obj) -> list[ItemChange]:
     """Return what makes a subscription's items those of a phase."""
-    left = {item["price"]["id"]: item for item in subscription["items"]["data"]}
+    left = {item["price"]["id"]: item for item in held(subscription)}
     wanted: list[ItemChange] = []
     for entry in phase["items"]:
         present = left.pop(entry["price"], None)

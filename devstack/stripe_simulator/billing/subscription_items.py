@@ -1,7 +1,7 @@
 """Items of a subscription: what is asked for, read and checked; and the objects.
 docs.stripe.com/api/subscription_items
 
-Items live in their subscription's `items`; a private pointer finds the subscription of an item.
+Items live in their subscription; a private pointer finds the subscription of an item.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from devstack.stripe_simulator.world import World
 
 _POINTER = "_subscription_item"
 _MOST = 20
+# As in every list that an object holds.
+_EMBEDDED = 10
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def changed(world: World, subscription: Obj, changes: Sequence[ItemChange]) -> l
 
     Raises: StripeFailure.
     """
-    items = {item["id"]: item for item in subscription["items"]["data"]}
+    items = {item["id"]: item for item in held(subscription)}
     for place, change in enumerate(changes):
         path = f"items[{place}]"
         if change.id is not None and change.id not in items:
@@ -65,19 +67,26 @@ def changed(world: World, subscription: Obj, changes: Sequence[ItemChange]) -> l
     return list(items.values())
 
 
+def held(subscription: Obj) -> list[Obj]:
+    """Return all items of a subscription; it shows the first only."""
+    found: list[Obj] = subscription["_items"]
+    return found
+
+
 def listed(subscription: str, items: Sequence[Obj]) -> Obj:
-    """Return the list that a subscription holds."""
-    return {
+    """Return the fields of a subscription that hold its items."""
+    shown = {
         "object": "list",
-        "data": list(items),
-        "has_more": False,
+        "data": list(items[:_EMBEDDED]),
+        "has_more": len(items) > _EMBEDDED,
         "url": f"/v1/subscription_items?subscription={subscription}",
     }
+    return {"items": shown, "_items": list(items)}
 
 
 def remember(world: World, subscription: Obj) -> None:
     """Keep the pointers to a subscription's items up to date."""
-    items = {item["id"] for item in subscription["items"]["data"]}
+    items = {item["id"] for item in held(subscription)}
     known = {pointer["id"]: pointer for pointer in world.find(_POINTER, subscription=subscription["id"])}
     for identifier in sorted(items - known.keys()):
         world.insert({"id": identifier, "object": _POINTER, "subscription": subscription["id"]})
@@ -93,7 +102,7 @@ def find(world: World, identifier: str, param: str = "id") -> tuple[Obj, Obj]:
         message = f"No such subscription_item: '{identifier}'"
         raise StripeFailure(message, status=status, code="resource_missing", param=param)
     subscription = world.get("subscription", pointer["subscription"])
-    return subscription, next(item for item in subscription["items"]["data"] if item["id"] == identifier)
+    return subscription, next(item for item in held(subscription) if item["id"] == identifier)
 
 
 def _applied(world: World, subscription: Obj, item: Obj | None, change: ItemChange, path: str) -> Obj:

@@ -95,7 +95,7 @@ def begin(world: World, sent: Parameters, proration: str) -> Obj:
     invoice, items = cycle.draw_up(world, subscription, items, bought, reason="subscription_create", at=now)
     owed = invoice is not None and invoice["amount_due"] > 0
     changes = {
-        "items": subscription_items.listed(subscription["id"], items),
+        **subscription_items.listed(subscription["id"], items),
         "latest_invoice": invoice and invoice["id"],
         "status": "incomplete" if owed else standing.running(subscription, now),
     }
@@ -133,7 +133,7 @@ def list_all(world: World, call: Call) -> Page:
         and customer in (None, subscription["customer"])
         and clock in (None, subscription["test_clock"])
         and method in (None, subscription["collection_method"])
-        and (price is None or any(item["price"]["id"] == price for item in subscription["items"]["data"]))
+        and (price is None or any(item["price"]["id"] == price for item in subscription_items.held(subscription)))
     ]
     return paginate(sent, call.path, found)
 
@@ -166,7 +166,7 @@ def read_fields(world: World, sent: Parameters, subscription: Obj) -> Obj:
 
 def read_cancel_at(sent: Parameters, subscription: Obj, now: int) -> Obj:
     """Return what `cancel_at` and `cancel_at_period_end` set."""
-    ends = [item["current_period_end"] for item in subscription["items"]["data"]]
+    ends = [item["current_period_end"] for item in subscription_items.held(subscription)]
     at_end, word = sent.boolean("cancel_at_period_end"), sent.text("cancel_at")
     if at_end and word:
         raise invalid_parameter("cancel_at", "You may only specify one of `cancel_at` and `cancel_at_period_end`.")
@@ -209,7 +209,7 @@ def _blank(world: World, sent: Parameters, customer: Obj) -> Obj:
         "created": now,
         "currency": _currency(world, sent),
         "customer": customer["id"],
-        "items": subscription_items.listed(identifier, ()),
+        **subscription_items.listed(identifier, ()),
         "metadata": {},
         "start_date": now,
         "test_clock": customer["test_clock"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 from devstack.stripe_simulator.billing import standing, subscriptions
 from devstack.stripe_simulator.billing.lifecycle import CLOCK
 from devstack.stripe_simulator.billing.periods import DAY, step
+from devstack.stripe_simulator.billing.subscription_items import held
 from devstack.stripe_simulator.failures import Obj, StripeFailure, invalid_parameter, missing_parameter
 from devstack.stripe_simulator.pages import Page, paginate
 from devstack.stripe_simulator.routes import Call, Route
@@ -90,7 +91,7 @@ def _furthest(world: World, clock: Obj) -> int:
         item["price"]["recurring"]
         for subscription in world.find(subscriptions.SUBSCRIPTION, test_clock=clock["id"])
         if subscription["status"] not in standing.ENDED
-        for item in subscription["items"]["data"]
+        for item in held(subscription)
     ]
     now: int = clock["frozen_time"]
     return min((step(now, recurring, 2) for recurring in found), default=step(now, _TWO_YEARS, 1))

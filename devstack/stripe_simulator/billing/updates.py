@@ -75,12 +75,12 @@ def create_item(world: World, call: Call) -> Obj:
     """Add an item to a subscription."""
     sent = call.parameters
     owner = world.get(subscriptions.SUBSCRIPTION, sent.required("subscription"), "subscription")
-    known = {item["id"] for item in owner["items"]["data"]}
+    known = {item["id"] for item in subscription_items.held(owner)}
     entry = subscription_items.read_one(sent)
     if entry.price is None:
         raise missing_parameter("price")
     _change_item(world, sent, owner, entry)
-    return next(item for item in owner["items"]["data"] if item["id"] not in known)
+    return next(item for item in subscription_items.held(owner) if item["id"] not in known)
 
 
 def update_item(world: World, call: Call, item: str) -> Obj:
@@ -113,7 +113,7 @@ def retrieve_item(world: World, call: Call, item: str) -> Obj:
 def list_items(world: World, call: Call) -> Page:
     """List the items of a subscription."""
     owner = world.get(subscriptions.SUBSCRIPTION, call.parameters.required("subscription"), "subscription")
-    return paginate(call.parameters, call.path, owner["items"]["data"])
+    return paginate(call.parameters, call.path, subscription_items.held(owner))
 
 
 def _change_item(world: World, sent: Parameters, owner: Obj, entry: subscription_items.ItemChange) -> None:

@@ -280,6 +280,47 @@ async def test_a_change_scheduled_for_the_next_period_shows(shop: Shop) -> None:
     assert kinds == ["created", "change_scheduled", "change_withdrawn"]
 
 
+async def test_a_subscription_has_all_its_items_however_many_there_are(shop: Shop) -> None:
+    """Stripe shows ten with the subscription; the plan's price is the last of all."""
+    _, theirs = await shop.customer()
+    others = [
+        await shop.stripe.prices.create(
+            f"extra:{number}",
+            product_data={"name": f"Extra {number}"},
+            currency="usd",
+            unit_amount=100 + number,
+            recurring={"interval": "month"},
+        )
+        for number in range(11)
+    ]
+    items: Any = [{"price": each["id"]} for each in others]
+    items.append({"price": shop.prices["monthly"], "quantity": 3})
+    made = await shop.stripe.subscriptions.create("many", customer=theirs, items=items)
+    assert (len(made["items"]["data"]), made["items"]["has_more"]) == (10, True)
+    assert await shop.mirror.look("subscription", made["id"])
+    row = shop.row("subscriptions", made["id"])
+    assert (row["mrr_minor"], row["quantity"]) == (11 * 100 + 55 + 3 * 1_000, 3)
+    assert _plan(shop, row) == {"slug": "pro", "version": 1}
+    kept = row["stripe_object"]["items"]
+    assert ({item["price"]["id"]: item["quantity"] for item in kept["data"]}, kept["has_more"]) == (
+        {each["price"]: each.get("quantity", 1) for each in items},
+        False,
+    )
+    last = next(item for item in kept["data"] if item["price"]["id"] == shop.prices["monthly"])
+    change: Any = {"id": last["id"], "price": shop.prices["team"], "quantity": 3}
+    await shop.stripe.subscriptions.change_items("1", made["id"], [change])
+    assert await shop.mirror.look("subscription", made["id"])
+    row = shop.row("subscriptions", made["id"])
+    assert _plan(shop, row) == {"slug": "pro", "version": 2}
+    line = shop.rows("select kind, mrr_delta_minor from subscription_changes order by id desc limit 1")
+    assert line == [{"kind": "plan_changed", "mrr_delta_minor": 3 * 2_000}]
+
+
+def _plan(shop: Shop, row: dict[str, Any]) -> dict[str, Any]:
+    (plan,) = shop.rows("select slug, version from pricing_plans where id = %s", [row["plan_id"]])
+    return plan
+
+
 async def _subscribe(shop: Shop, customer: str, price: str, *, quantity: int = 1) -> dict[str, Any]:
     items: Any = [{"price": shop.prices[price], "quantity": quantity}]
     made = await shop.stripe.subscriptions.create("subscribe", customer=customer, items=items)
