@@ -115,6 +115,6 @@ class StripeInbox:
             try:
                 await self._producer.send_all([outgoing_record(event, self._partitions) for event in batch])
                 async with self._postgres.acting(_OPERATOR) as connection:
-                    await inbox.mark_produced(connection, [event.event_id for event in batch])
+                    await inbox.mark_produced(connection, [event.event_id for event in batch], untried=True)
             except MeterstreamError as exc:
                 log.warning("Stripe's events wait for the relay", events=len(batch), reason=exc.message)

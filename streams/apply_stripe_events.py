@@ -1,7 +1,7 @@
 """The agent that applies Stripe's events: it looks at what they are about, once an object and batch.
 
 An event that fails is made due again later, by and by more rarely, and at last parked with its error; so it never holds
-up others. While Stripe itself does not answer, events wait and none is parked.
+up others. While Stripe itself does not answer, events wait and none is parked; once it does they are due again.
 """
 
 from __future__ import annotations
@@ -24,18 +24,20 @@ from runtime.telemetry import Telemetry
 from sinks.mirror import Mirror
 from sinks.postgres import inbox
 from sinks.postgres.access import PostgresAccess
-from sinks.postgres.inbox import Settled
+from sinks.postgres.inbox import Failed, Settled
 from sinks.stripe.webhooks import WebhookEvent, read_event
 from sinks.stripe_events import inbox_event
 from streams.delivery import Lanes, Work, repeat_transient
 from streams.stripe_event_routes import Place, places_of
+from streams.stripe_outage import StripeOutage
 from streams.transport import BatchSchema
 
 log = get_logger(__name__)
 _CHUNK: Final = 200
 _LOOKS_AT_ONCE: Final = 8
+# More than a chunk: those that waited come faster and faster while it goes well.
+_HASTENED: Final = 500
 _LONGEST_ERROR: Final = 1_000
-_LONGEST_WAIT_S: Final = 30.0
 _LONGEST_PAUSE_S: Final = 600.0
 _PAUSE_S: Final = 2.0
 
@@ -69,6 +71,7 @@ class StripeEvents:
     def __init__(self, tools: BillingTools) -> None:
         self._tools = tools
         self._positions: dict[int, int] = {}
+        self._outage = StripeOutage(first_pause_s=tools.first_pause_s)
         self._looks_at_once = asyncio.Semaphore(_LOOKS_AT_ONCE)
         self.on_progress: Callable[[], None] = lambda: None
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -121,9 +124,9 @@ class StripeEvents:
         """Apply the events of some records, and note what became of each. Raises: Unavailable (Postgres is down)."""
         events = dict(_read_all(values))
         async with self._tools.postgres.connection() as connection:
-            tries = await self._open_events(connection, events)
+            still_open = await self._open_events(connection, events)
         looks: dict[Place, _Look] = {}
-        for event_id in tries:
+        for event_id in still_open:
             event = events[event_id][0]
             for place in places_of(event.body):
                 look = looks.setdefault(place, _Look(event.created_at))
@@ -134,21 +137,32 @@ class StripeEvents:
         for look, outcome in zip(looks.values(), outcomes, strict=True):
             for event_id in look.event_ids:
                 found[event_id].append(outcome)
-        settled = [self._settled(event_id, found[event_id], tries[event_id]) for event_id in tries]
+        settled = [self._settled(event_id, found[event_id], failed) for event_id, failed in still_open.items()]
         if settled:
             async with self._tools.postgres.connection() as connection:
                 await inbox.settle(connection, settled)
+                await self._hasten(connection, settled, still_open)
         for outcome_of in settled:
             self._tools.telemetry.stripe_events.labels(state=outcome_of.state).inc()
 
     async def _open_events(
         self, connection: AsyncConnection, events: Mapping[str, tuple[WebhookEvent, bytes]]
-    ) -> dict[str, int]:
-        """Return which events are still to be applied, with their tries; one that Postgres has lost is put back."""
+    ) -> dict[str, Failed]:
+        """Return which events are still to be applied, with their failures; one that Postgres has lost is put back."""
         known = await inbox.known_ids(connection, events)
         if lost := [inbox_event(*events[event_id]) for event_id in events if event_id not in known]:
             await inbox.put_all(connection, lost)
         return await inbox.read_open(connection, events)
+
+    async def _hasten(
+        self, connection: AsyncConnection, settled: Sequence[Settled], failed: Mapping[str, Failed]
+    ) -> None:
+        """Once what waited for Stripe is applied again, let the rest that waits come, some with every chunk."""
+        if any(outcome.outage for outcome in settled):
+            return
+        waited = any(failed[outcome.event_id].outages and outcome.error is None for outcome in settled)
+        if waited or self._outage.is_over:
+            self._outage.is_over = await inbox.hasten(connection, limit=_HASTENED) > 0
 
     async def _look(self, place: Place, at: datetime) -> bool | Exception:
         kind, stripe_id = place
@@ -159,19 +173,19 @@ class StripeEvents:
                 log.warning("an object could not be applied", kind=kind, stripe_id=stripe_id, reason=_told(exc))
                 return exc
 
-    def _settled(self, event_id: str, outcomes: Sequence[bool | Exception], tries: int) -> Settled:
+    def _settled(self, event_id: str, outcomes: Sequence[bool | Exception], failed: Failed) -> Settled:
         failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
         if not failures:
             return Settled(event_id, "applied" if any(outcomes) else "ignored")
         # One that may be the event's own fault weighs more than a service that is down.
         failure = next((each for each in failures if not _is_outage(each)), failures[0])
-        pause_s = self._tools.first_pause_s * 2 ** min(tries, 20)
         if _is_outage(failure):
-            return Settled(event_id, "received", _told(failure), min(pause_s, _LONGEST_WAIT_S))
-        if tries + 1 >= self._tools.most_tries:
+            return Settled(event_id, "received", _told(failure), self._outage.pause_s(failed.outages), outage=True)
+        if failed.tries + 1 >= self._tools.most_tries:
             log.error("an event of Stripe's is parked", stripe_event_id=event_id, reason=_told(failure))
             return Settled(event_id, "parked", _told(failure))
-        return Settled(event_id, "received", _told(failure), min(pause_s, _LONGEST_PAUSE_S))
+        pause_s = min(self._tools.first_pause_s * 2**failed.tries, _LONGEST_PAUSE_S)
+        return Settled(event_id, "received", _told(failure), pause_s)
 
     def _work_of(self, partition: int) -> Work:
         async def work(batch: RecordBatch) -> None:
@@ -211,9 +225,12 @@ def _read_all(values: Iterable[bytes | None]) -> Iterable[tuple[str, tuple[Webho
 
 
 def _is_outage(failure: Exception) -> bool:
-    """Say whether a service is down or does not let us in: waiting mends that."""
+    """Say whether a service is down or does not know our key: no event is to blame, and waiting mends that.
+
+    A key that may not read one kind of object (403) is no outage: the others go on, and those are parked to be seen.
+    """
     if isinstance(failure, StripeAPIError):
-        return failure.details.get("status") in (401, 403)
+        return failure.details.get("status") == 401
     return isinstance(failure, Unavailable | RateLimited)
 
 

@@ -55,12 +55,21 @@ class InboxRow:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of an event; `received` with an error is tried again after `delay_s`."""
+    """What became of an event; `received` with an error is tried again after `delay_s`. An outage counts as no try."""
 
     event_id: str
     state: State
     error: str | None = None
     delay_s: float = 0.0
+    outage: bool = False
+
+
+class Failed(NamedTuple):
+    """What an event went through that is still to be applied."""
+
+    tries: int
+    outages: int
+    """In a row, the last ones."""
 
 
 class Place(NamedTuple):
@@ -85,10 +94,10 @@ async def put_all(connection: AsyncConnection, events: Sequence[InboxEvent]) -> 
         return {row[0] for row in await (await connection.execute(_SQL["put_all"], values)).fetchall()}
 
 
-async def mark_produced(connection: AsyncConnection, ids: Iterable[str]) -> None:
-    """Note that Kafka has these."""
+async def mark_produced(connection: AsyncConnection, ids: Iterable[str], *, untried: bool = False) -> None:
+    """Note that Kafka has these; with `untried` only if nobody has tried to apply them since."""
     with translated_errors():
-        await connection.execute(_SQL["mark_produced"], {"ids": list(ids)})
+        await connection.execute(_SQL["mark_produced"], {"ids": list(ids), "untried": untried})
 
 
 async def take_due(connection: AsyncConnection, *, limit: int) -> list[InboxEvent]:
@@ -106,11 +115,11 @@ async def find_oldest(connection: AsyncConnection) -> datetime | None:
     return None if row is None else row[0]
 
 
-async def read_open(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, int]:
+async def read_open(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, Failed]:
     """Return which of these are still to be applied, and how often each failed."""
     with translated_errors():
         found = await connection.execute(_SQL["read_open"], {"ids": list(ids)})
-        return dict(await found.fetchall())
+        return {event_id: Failed(tries, outages) for event_id, tries, outages in await found.fetchall()}
 
 
 async def settle(connection: AsyncConnection, outcomes: Sequence[Settled]) -> None:
@@ -120,9 +129,16 @@ async def settle(connection: AsyncConnection, outcomes: Sequence[Settled]) -> No
         "states": [outcome.state for outcome in outcomes],
         "errors": [outcome.error for outcome in outcomes],
         "delays": [outcome.delay_s for outcome in outcomes],
+        "outages": [outcome.outage for outcome in outcomes],
     }
     with translated_errors():
         await connection.execute(_SQL["settle"], values)
+
+
+async def hasten(connection: AsyncConnection, *, limit: int) -> int:
+    """Make due what waits because of an outage, the first due first, and return how many these were."""
+    with translated_errors():
+        return (await connection.execute(_SQL["hasten"], {"limit": limit})).rowcount
 
 
 async def known_ids(connection: AsyncConnection, ids: Iterable[str]) -> set[str]:

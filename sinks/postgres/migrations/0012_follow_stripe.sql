@@ -2,3 +2,6 @@
 
 -- The API tells operators how long ago Stripe was asked for what it could not deliver.
 grant select on job_cursors to meterstream_api;
+
+-- How often in a row an event could not be applied because a service was away: no fault of its own, so no try.
+alter table stripe_inbox add column outages int not null default 0;

@@ -12,10 +12,12 @@ import pytest
 
 from metering.topics import BILLING_CHANGES, STRIPE_EVENTS
 from runtime.clock import utc_now
+from runtime.errors import StripeAPIError
 from runtime.settings import Settings
 from sinks.kafka.producer import EventProducer
 from sinks.kafka.topics import create_topics, topic_name
 from sinks.postgres import inbox
+from sinks.stripe.payment_methods import PaymentMethods
 from sinks.stripe.webhooks import read_event
 from sinks.stripe_events import inbox_event
 from streams.billing_worker import run_billing
@@ -132,17 +134,40 @@ async def test_while_stripe_is_down_events_wait_and_none_is_parked(
     stop = asyncio.Event()
     running = asyncio.create_task(run_billing(settings.model_copy(update={"stripe": down}), stop))
     hurry = "update stripe_inbox set try_at = now() where state = 'received'"
-    failed = "select min(tries) tries from stripe_inbox where stripe_customer_id = %s"
+    failed = "select min(outages) outages from stripe_inbox where stripe_customer_id = %s"
     async with asyncio.timeout(_PATIENCE_S):
-        while (await asyncio.to_thread(shop.rows, failed, [theirs]))[0]["tries"] < 10:
+        while (await asyncio.to_thread(shop.rows, failed, [theirs]))[0]["outages"] < 10:
             await asyncio.to_thread(shop.rows, hurry)
             await asyncio.sleep(0.2)
     stop.set()
     await running
-    assert shop.rows("select 1 from stripe_inbox where state = 'parked'") == []
-    shop.rows(hurry)
+    assert shop.rows("select max(tries) tries from stripe_inbox") == [{"tries": 0}]
+    # All wait for minutes; when one of them is applied, so are the others.
+    shop.rows("update stripe_inbox set try_at = now() + interval '10 minutes' where state = 'received'")
+    shop.rows("update stripe_inbox set try_at = now() where event_id = (select min(event_id) from stripe_inbox)")
     async with _billing(settings, simulator):
         assert "parked" not in await _until_settled(shop)
+    assert shop.row("customers", theirs)["name"] == "Ada"
+
+
+async def test_what_our_key_may_not_read_is_parked(
+    shop: Shop, settings: Settings, simulator: CheckedSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restricted key without the right to read one kind of object: the others go on, and somebody has to look."""
+
+    async def refuse(*_: Any, **__: Any) -> Any:
+        raise StripeAPIError("Stripe does not accept our API key for this call.", status=403)
+
+    monkeypatch.setattr(PaymentMethods, "get", refuse)
+    _, theirs = await shop.customer()
+    await _receive_all(shop, simulator)
+    hurry = "update stripe_inbox set try_at = now() where state = 'received'"
+    async with _billing(settings, simulator), asyncio.timeout(_PATIENCE_S):
+        while await asyncio.to_thread(shop.rows, "select 1 from stripe_inbox where state = 'received'"):
+            await asyncio.to_thread(shop.rows, hurry)
+            await asyncio.sleep(0.3)
+    parked = {row["type"] for row in shop.rows("select type from stripe_inbox where state = 'parked'")}
+    assert parked == {"payment_method.attached"}
     assert shop.row("customers", theirs)["name"] == "Ada"
 
 

@@ -160,6 +160,7 @@ def test_the_api_finds_rows_by_an_index(filled: psycopg.Connection, question: Qu
     [
         Question("outbox", "read_unsent"),
         Question("inbox", "take_due"),
+        Question("inbox", "hasten"),
         Question("inbox", "read_open", {"ids": ["evt_1001"]}),
         Question("inbox", "list_events", {"state": "parked", "received_at": None, "event_id": None}),
     ],
