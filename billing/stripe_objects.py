@@ -20,6 +20,9 @@ CUSTOMER_KEY: Final = "meterstream_customer"
 CHECKOUT_KEY: Final = "meterstream_checkout"
 """Metadata of a checkout session: our id."""
 
+ENDED: Final = ("canceled", "incomplete_expired")
+"""States from which a subscription never comes back."""
+
 _LAST4: Final = re.compile(r"[0-9]{4}", re.ASCII)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from billing.stripe_objects import SubscriptionFacts
+from billing.stripe_objects import ENDED, SubscriptionFacts
 
 _BY_STATUS: Final = {
     "trialing": "trial_started",
@@ -25,7 +25,6 @@ _TO_ACTIVE: Final = {
     "past_due": "recovered",
     "unpaid": "recovered",
 }
-_ENDED: Final = ("canceled", "incomplete_expired")
 _PLAN: Final = ("items", "billing_cycle", "quantity", "currency")
 _CANCEL: Final = (
     "cancel_at_period_end", "cancel_at", "canceled_at", "cancellation_reason", "cancellation_comment",
@@ -89,7 +88,7 @@ def state(facts: SubscriptionFacts) -> dict[str, Any]:
 
 def _kinds(before: SubscriptionFacts, after: SubscriptionFacts) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield each kind of change that took place, and the fields that tell it."""
-    ended = after.status in _ENDED
+    ended = after.status in ENDED
     trial_moved = (before.trial_start, before.trial_end) != (after.trial_start, after.trial_end)
     if before.status != after.status:
         kind = _TO_ACTIVE.get(before.status, "activated") if after.status == "active" else _BY_STATUS[after.status]

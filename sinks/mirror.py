@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from billing.monthly import lacks_amounts
 from billing.stripe_objects import (
+    ENDED,
     read_checkout_session,
     read_customer,
     read_invoice,
@@ -130,7 +131,7 @@ class Mirror:
         if obj is None:
             async with self._postgres.acting(look.access) as connection:
                 stored = await mirror.stored_subscription(connection, look.stripe_id)
-            obj = {**stored, "status": "canceled", "ended_at": int(look.author.at.timestamp())}
+            obj = _vanished(stored, look.author.at)
         await self._complete(obj)
         version = None if found is None else found.version
         async with self._postgres.acting(look.access) as connection:
@@ -208,6 +209,13 @@ class Mirror:
 
 def _deleted(look: _Look) -> Json:
     return {"id": look.stripe_id, "deleted": True}
+
+
+def _vanished(stored: Json, at: datetime) -> Json:
+    """Return a subscription that Stripe knows no more as one that has ended: when we first saw it, if not before."""
+    if stored["status"] in ENDED:
+        return stored
+    return {**stored, "status": "canceled", "ended_at": int(at.timestamp())}
 
 
 def _outcome(applied: Applied | None) -> _Outcome:

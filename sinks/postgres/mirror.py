@@ -177,11 +177,14 @@ async def apply_invoice(connection: AsyncConnection, facts: InvoiceFacts, *, ver
 async def apply_deleted_invoice(connection: AsyncConnection, stripe_id: str, *, version: int) -> Applied | None:
     """Note that a draft was deleted at Stripe."""
     await connection.execute(_SQL["lock_customer_of_invoice"], {"stripe_id": stripe_id})
-    row = await _one(connection, "delete_invoice", {"stripe_id": stripe_id, "version": version})
-    if row is None:
+    held = await _one(connection, "held_invoice", {"stripe_invoice_id": stripe_id})
+    if held is None or held["version"] != version:
         return None
-    payload = {"invoice_id": row["id"], "stripe_invoice_id": stripe_id, "version": row["version"]}
-    await _announce(connection, row, "invoice.deleted", payload)
+    row = await _one(connection, "delete_invoice", {"stripe_id": stripe_id})
+    assert row is not None  # it is locked
+    if held["deleted_at"] is None:
+        payload = {"invoice_id": row["id"], "stripe_invoice_id": stripe_id, "version": row["version"]}
+        await _announce(connection, row, "invoice.deleted", payload)
     return Applied(row["id"], row["version"])
 
 

@@ -1,5 +1,6 @@
 -- name: put_all
--- Returns the ids that are new. In the order of the ids: two who put in the same events do not wait for each other. Bodies go as they are: escaped in an array's text they would cost more than the rest.
+-- Returns the ids that are new. In the order of the ids, or two who put in the same events may wait for each other.
+-- Bodies go as they are: escaped in an array's text they would cost more than the rest.
 insert into stripe_inbox (event_id, type, created_at, livemode, object_id, stripe_customer_id, body)
 select * from unnest(%(ids)s::text[], %(types)s::text[], %(created_at)s::timestamptz[], %(livemodes)s::boolean[],
     %(object_ids)s::text[], %(customer_ids)s::text[], %(bodies)b::bytea[])

@@ -172,7 +172,7 @@ returning id::text, version
 
 -- name: delete_invoice
 update invoices set deleted_at = coalesce(deleted_at, now()), version = version + 1, updated_at = now()
-where stripe_invoice_id = %(stripe_id)s and version = %(version)s
+where stripe_invoice_id = %(stripe_id)s
 returning id::text, customer_id::text, organization_id::text, version
 
 -- name: delete_lines

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from billing.stripe_objects import read_subscription
 from billing.subscription_changes import FIELDS, state
+from runtime.clock import utc_now
 from sinks.mirror import Mirror
 from sinks.postgres.access import Access
 from sinks.postgres.leases import lease
@@ -255,9 +257,33 @@ async def test_a_deleted_draft_is_deleted_here(shop: Shop, simulator: CheckedSim
         assert shop.row("invoices", draft["id"])["status"] == "draft"
         client.delete(f"/v1/invoices/{draft['id']}").raise_for_status()
     assert await shop.mirror.look("invoice", draft["id"])
-    assert shop.row("invoices", draft["id"])["deleted_at"] is not None
+    deleted_at = shop.row("invoices", draft["id"])["deleted_at"]
+    assert deleted_at is not None
+    # Stripe's event comes twice, and after the look of who deleted it.
+    assert await shop.mirror.look("invoice", draft["id"])
+    assert shop.row("invoices", draft["id"])["deleted_at"] == deleted_at
     kinds = [each["kind"] for each in shop.rows("select kind from outbox order by id")]
     assert kinds == ["invoice.created", "invoice.deleted"]
+
+
+async def test_a_subscription_that_stripe_knows_no_more_ended_when_that_was_first_seen(
+    shop: Shop, simulator: CheckedSimulator
+) -> None:
+    _, theirs = await shop.customer()
+    with simulator.client() as client:
+        clock = client.post("/v1/test_helpers/test_clocks", data={"frozen_time": int(utc_now().timestamp())}).json()
+        client.post("/_simulator/clock", json={"customer": theirs, "clock": clock["id"]}).raise_for_status()
+        made = await _subscribe(shop, theirs, "monthly")
+        client.delete(f"/v1/test_helpers/test_clocks/{clock['id']}").raise_for_status()
+    first = utc_now().replace(microsecond=0)
+    for seen_at in (first, first + timedelta(hours=1)):
+        assert await shop.mirror.look("subscription", made["id"], at=seen_at)
+        row = shop.row("subscriptions", made["id"])
+        assert (row["status"], row["ended_at"], row["mrr_minor"]) == ("canceled", first, 0)
+    assert [line["kind"] for line in shop.rows("select kind from subscription_changes order by id")] == [
+        "created",
+        "canceled",
+    ]
 
 
 async def test_a_change_scheduled_for_the_next_period_shows(shop: Shop) -> None:
