@@ -39,6 +39,12 @@ def _schedule(obj: Mapping[str, Any]) -> Iterator[Place]:
     yield from found or _itself("subscription_schedule")(obj)
 
 
+def _upcoming(obj: Mapping[str, Any]) -> Iterator[Place]:
+    """Find the subscription of an invoice that is only announced, and has no id yet."""
+    details = (obj.get("parent") or {}).get("subscription_details") or {}
+    yield from _named(subscription="subscription")(details)
+
+
 def _nothing(obj: Mapping[str, Any]) -> Iterator[Place]:
     yield from ()
 
@@ -54,7 +60,7 @@ ROUTES: Final[dict[str, _Finder]] = {
     "customer_cash_balance_transaction.": _CUSTOMERS,
     "subscription_schedule.": _schedule,
     "invoice.": _itself("invoice"),
-    "invoice.upcoming": _named(subscription="subscription"),
+    "invoice.upcoming": _upcoming,
     "invoice_payment.": _named(invoice="invoice"),
     "payment_method.": _itself("payment_method"),
     "setup_intent.": _named(payment_method="payment_method", customer="customer"),
