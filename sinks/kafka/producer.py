@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -27,6 +27,8 @@ log = get_logger(__name__)
 
 # Below the usual `max.message.bytes` of 1,048,588, which counts a batch as one message.
 _BATCH_BYTES = 1_000_000
+MAX_RECORD_BYTES: Final = 900_000
+"""Of a key with its value: it fits into a batch whatever that adds. A larger one would never leave its lane."""
 # What a record costs beside its key and value; only the bound on memory depends on it.
 _RECORD_OVERHEAD_BYTES = 120
 _RECONNECT_S = 0.5

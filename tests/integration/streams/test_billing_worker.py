@@ -125,6 +125,26 @@ async def test_an_event_that_always_fails_is_parked_and_holds_up_nobody(
     assert shop.row("customers", theirs)["name"] == "Ada"
 
 
+async def test_an_event_that_is_too_large_for_kafka_holds_up_nobody(
+    shop: Shop, settings: Settings, simulator: CheckedSimulator
+) -> None:
+    """A webhook cannot bring such a one; Stripe's list can."""
+    _, theirs = await shop.customer()
+    items: Any = [{"price": shop.prices["monthly"]}]
+    subscription = await shop.stripe.subscriptions.create("s", customer=theirs, items=items)
+    large = next(event for event in simulator.objects("event") if event["type"] == "invoice.paid")
+    large["data"]["object"]["lines"]["data"] *= 2_000
+    raw = json.dumps(large).encode()
+    assert len(raw) > 1_100_000
+    async with shop.postgres.connection() as connection:
+        await inbox.put_all(connection, [inbox_event(read_event(raw), raw)])
+    await _receive_all(shop, simulator)
+    shop.rows("update stripe_inbox set try_at = now()")
+    async with _billing(settings, simulator):
+        assert (await _until_settled(shop)).keys() == {"applied", "ignored"}
+    assert shop.row("invoices", subscription["latest_invoice"])["status"] == "paid"
+
+
 async def test_while_stripe_is_down_events_wait_and_none_is_parked(
     shop: Shop, settings: Settings, simulator: CheckedSimulator
 ) -> None:
