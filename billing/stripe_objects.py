@@ -298,10 +298,16 @@ def _scheduled(obj: Json) -> Json | None:
     current = (schedule.get("current_phase") or {}).get("start_date", 0)
     for phase in schedule["phases"]:
         if phase["start_date"] > current:
-            items = [{"price": _id(item["price"]), "quantity": item.get("quantity") or 1} for item in phase["items"]]
+            items = [{"price": _id(item["price"]), "quantity": _quantity(item)} for item in phase["items"]]
             items.sort(key=lambda item: (str(item["price"]), item["quantity"]))
             return {"effective_at": _time(phase["start_date"]).isoformat(), "items": items}
     return None
+
+
+def _quantity(item: Json) -> int:
+    """Return how many are scheduled, which may be none; what is metered counts as one, as everywhere here."""
+    quantity: int | None = item.get("quantity")
+    return 1 if quantity is None else quantity
 
 
 def _sum(amounts: Iterable[Json] | None) -> int:

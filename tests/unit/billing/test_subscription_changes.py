@@ -159,3 +159,14 @@ def test_the_lines_are_the_difference_each_field_once_and_add_up(
         assert line.after == {name: new[name] for name in line.after}
         assert line.after
     assert not lines or sum(line.mrr_delta_minor for line in lines) == after.mrr_minor - before.mrr_minor
+
+
+def test_of_a_price_none_can_be_scheduled() -> None:
+    phases = [
+        {"start_date": _START, "items": [{"price": "price_1", "quantity": 5}]},
+        {"start_date": _START + _MONTH, "items": [{"price": "price_1", "quantity": 0}, {"price": "price_metered"}]},
+    ]
+    schedule = {"id": "ss_1", "status": "active", "current_phase": {"start_date": _START}, "phases": phases}
+    scheduled = _subscription(schedule=schedule).scheduled
+    assert scheduled is not None
+    assert scheduled["items"] == [{"price": "price_1", "quantity": 0}, {"price": "price_metered", "quantity": 1}]
