@@ -285,9 +285,12 @@ def _line(position: int, obj: Json) -> InvoiceLineFacts:
 
 
 def _earns(obj: Json) -> bool:
-    """Say whether it counts as recurring revenue: trials do not yet, nor does what is paused or no longer collected."""
+    """Say whether it counts as recurring revenue: trials do not yet, nor does what is paused or no longer collected.
+
+    What is paused with `keep_as_draft` is billed later; by the other behaviors it is given for free.
+    """
     pause = obj.get("pause_collection") or {}
-    return obj["status"] in ("active", "past_due") and pause.get("behavior") != "void"
+    return obj["status"] in ("active", "past_due") and pause.get("behavior") not in ("void", "mark_uncollectible")
 
 
 def _scheduled(obj: Json) -> Json | None:

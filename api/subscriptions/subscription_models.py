@@ -133,8 +133,8 @@ class PauseSubscription(SentBody):
 
     behavior: Literal["keep_as_draft", "mark_uncollectible", "void"] = Field(
         default="void",
-        description="`void`: the service is not billed. `keep_as_draft`: it is billed later. `mark_uncollectible`: it"
-        " is given for free.",
+        description="`void`: the service is not billed. `keep_as_draft`: it is billed later, and still counts as MRR."
+        " `mark_uncollectible`: it is given for free.",
     )
     resumes_at: AwareDatetime | None = Field(default=None, description="Collected again from then on.")
     reason: Reason

@@ -54,6 +54,7 @@ def _lines(before: SubscriptionFacts | None, after: SubscriptionFacts) -> list[t
         ({"cancel_at_period_end": True, "canceled_at": _START}, {}, [("cancel_withdrawn", 0)]),
         ({}, {"pause_collection": {"behavior": "void", "resumes_at": None}}, [("paused", -1_000)]),
         ({}, {"pause_collection": {"behavior": "keep_as_draft", "resumes_at": None}}, [("paused", 0)]),
+        ({}, {"pause_collection": {"behavior": "mark_uncollectible", "resumes_at": None}}, [("paused", -1_000)]),
         ({"pause_collection": {"behavior": "void", "resumes_at": None}}, {}, [("resumed", 1_000)]),
         ({}, {"status": "paused"}, [("paused", -1_000)]),
         ({"status": "paused"}, {}, [("resumed", 1_000)]),
@@ -142,7 +143,8 @@ _STATES = st.builds(
     ended_at=_MOMENTS,
     trial_start=_MOMENTS,
     trial_end=_MOMENTS,
-    pause_collection=st.none() | st.fixed_dictionaries({"behavior": st.sampled_from(["void", "keep_as_draft"])}),
+    pause_collection=st.none()
+    | st.fixed_dictionaries({"behavior": st.sampled_from(["void", "keep_as_draft", "mark_uncollectible"])}),
 )
 
 
