@@ -38,7 +38,10 @@ FIELDS: Final = ("status", "ended_at", *_PLAN, *_PAUSE, *_TRIAL, *_CANCEL, "sche
 
 @dataclass(frozen=True, slots=True)
 class ChangeLine:
-    """One change. `before` and `after` hold the fields that differ; nothing was before the first."""
+    """One change. `before` and `after` hold the fields that differ; nothing was before the first.
+
+    None differs where a price that is paid costs something else now (`price_changed`).
+    """
 
     kind: str
     before: dict[str, Any] | None = field(hash=False)
@@ -65,6 +68,8 @@ def describe(before: SubscriptionFacts | None, after: SubscriptionFacts, *, at: 
         else:
             groups.append(("updated", rest))
     delta = after.mrr_minor - before.mrr_minor
+    if delta and not groups:
+        groups.append(("price_changed", []))
     bearer = _mrr_bearer([kind for kind, _ in groups], before, after)
     return [
         ChangeLine(

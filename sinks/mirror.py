@@ -8,6 +8,7 @@ raises the version, also one that finds nothing new.
 
 from __future__ import annotations
 
+import asyncio
 import enum
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -31,10 +32,13 @@ from sinks.stripe.calls import Json
 from sinks.stripe.client import StripeGateway
 
 Kind: TypeAlias = Literal[
-    "customer", "subscription", "invoice", "payment_method", "checkout_session", "subscription_schedule"
+    "customer", "subscription", "invoice", "payment_method", "checkout_session", "subscription_schedule", "price"
 ]
 _EXPAND_PRICES: Final = ["data.price.tiers", "data.price.currency_options"]
 _EXPAND: Final = ["schedule", *(f"items.{path}" for path in _EXPAND_PRICES)]
+# Of one price, and how many side by side. Whoever else pays it is looked at when renewed.
+_MOST_OF_PRICE: Final = 200
+_AT_ONCE: Final = 8
 # Others move the version as often as they look at the same object; nobody does so twenty times in a row.
 _MOST_TRIES: Final = 20
 
@@ -66,6 +70,7 @@ class Mirror:
             "payment_method": self._payment_method,
             "checkout_session": self._checkout_session,
             "subscription_schedule": self._schedule,
+            "price": self._price,
         }
 
     async def look(
@@ -178,6 +183,20 @@ class Mirror:
             return _Outcome.NOT_OURS
         owned = await self._until_applied("subscription", _Look(subscription, look.access, look.author))
         return _Outcome.DONE if owned else _Outcome.NOT_OURS
+
+    async def _price(self, look: _Look) -> _Outcome:
+        """Look at the subscriptions that pay it: what a price costs may change, and they have no event of that."""
+        async with self._postgres.acting(look.access) as connection:
+            found = await mirror.subscriptions_of_price(connection, look.stripe_id, limit=_MOST_OF_PRICE)
+        for start in range(0, len(found), _AT_ONCE):
+            looks = [_Look(each, look.access, look.author) for each in found[start : start + _AT_ONCE]]
+            outcomes = await asyncio.gather(
+                *(self._until_applied("subscription", each) for each in looks), return_exceptions=True
+            )
+            for outcome in outcomes:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+        return _Outcome.DONE
 
     async def _find(self, kind: MirroredKind, look: _Look) -> Found | None:
         async with self._postgres.acting(look.access) as connection:

@@ -126,9 +126,10 @@ class StripeEvents:
         async with self._tools.postgres.connection() as connection:
             still_open = await self._open_events(connection, events)
         looks: dict[Place, _Look] = {}
-        for event_id in still_open:
+        followed = {event_id: places_of(events[event_id][0].body) for event_id in still_open}
+        for event_id, places in followed.items():
             event = events[event_id][0]
-            for place in places_of(event.body):
+            for place in places or ():
                 look = looks.setdefault(place, _Look(event.created_at))
                 look.at = max(look.at, event.created_at)
                 look.event_ids.append(event_id)
@@ -137,6 +138,8 @@ class StripeEvents:
         for look, outcome in zip(looks.values(), outcomes, strict=True):
             for event_id in look.event_ids:
                 found[event_id].append(outcome)
+        # A type that is followed, about nothing of ours to look at, such as a new price, has had all the effect it has.
+        found.update({event_id: [True] for event_id, places in followed.items() if places == []})
         settled = [self._settled(event_id, found[event_id], failed) for event_id, failed in still_open.items()]
         if settled:
             async with self._tools.postgres.connection() as connection:

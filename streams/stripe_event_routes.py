@@ -67,20 +67,24 @@ ROUTES: Final[dict[str, _Finder]] = {
     "payment_intent.": _named(payment_method="payment_method", customer="customer"),
     "charge.refunded": _CUSTOMERS,
     "charge.dispute.": _CUSTOMERS,
-    # Plans are ours, and Stripe follows them; reports on meter events are read by what reports usage.
+    # Plans are ours, and Stripe follows them; but what it charges may be changed there.
+    "price.updated": _itself("price"),
     "price.": _nothing,
     "product.": _nothing,
+    # Read by what reports usage.
     "v1.billing.meter.": _nothing,
 }
-"""By the beginning of a type, the longest first; what begins like none of these is ignored."""
+"""By the beginning of a type, the longest first; what begins like none of these is not followed."""
 
 _LONGEST_FIRST: Final = sorted(ROUTES, key=len, reverse=True)
 
 
-def places_of(event: Mapping[str, Any]) -> list[Place]:
-    """Return what to look at, nothing for an event that is of no use here."""
+def places_of(event: Mapping[str, Any]) -> list[Place] | None:
+    """Return what to look at: perhaps nothing; None for a type that nothing here follows."""
     route = next((start for start in _LONGEST_FIRST if str(event["type"]).startswith(start)), None)
+    if route is None:
+        return None
     obj = (event.get("data") or {}).get("object")
-    if route is None or not isinstance(obj, Mapping):
+    if not isinstance(obj, Mapping):
         return []
     return list(ROUTES[route](obj))

@@ -16,7 +16,10 @@ class ChangeBody(BaseModel):
     """A line of the history: the difference of two states."""
 
     id: int
-    kind: str = Field(examples=["plan_changed"])
+    kind: str = Field(
+        description="`price_changed`: what a price costs was changed at Stripe, and nothing else differs.",
+        examples=["plan_changed"],
+    )
     before: dict[str, Any] | None = Field(
         serialization_alias="from",
         description="The fields that differ, before. `items` are prices at Stripe, `plan` is whose they are, by slug;"

@@ -126,6 +126,13 @@ async def stored_subscription(connection: AsyncConnection, stripe_id: str) -> Ro
     return _from_json(row["stripe_object"])
 
 
+async def subscriptions_of_price(connection: AsyncConnection, price: str, *, limit: int) -> list[str]:
+    """Return, by Stripe's ids, which living subscriptions pay a price, the newest first."""
+    values = {"price": price, "limit": limit}
+    found = await connection.execute(_SQL["subscriptions_of_price"], values)
+    return [row[0] for row in await found.fetchall()]
+
+
 async def apply_subscription(
     connection: AsyncConnection, obj: Mapping[str, Any], *, version: int | None, author: Author
 ) -> Applied | None:

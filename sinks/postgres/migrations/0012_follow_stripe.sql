@@ -5,3 +5,7 @@ grant select on job_cursors to meterstream_api;
 
 -- How often in a row an event could not be applied because a service was away: no fault of its own, so no try.
 alter table stripe_inbox add column outages int not null default 0;
+
+-- Serves: whose revenue changes when Stripe changes what a price costs.
+create index subscriptions_by_price on subscriptions
+    using gin (jsonb_path_query_array(stripe_object, '$.items.data[*].price.id'));

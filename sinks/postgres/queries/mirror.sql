@@ -125,6 +125,13 @@ update subscriptions set
 where stripe_subscription_id = %(stripe_subscription_id)s
 returning id::text, version
 
+-- name: subscriptions_of_price
+-- Those that live, the newest first.
+select stripe_subscription_id from subscriptions
+where jsonb_path_query_array(stripe_object, '$.items.data[*].price.id') ? %(price)s
+    and status not in ('canceled', 'incomplete_expired')
+order by created_at desc, id limit %(limit)s
+
 -- name: insert_change
 insert into subscription_changes (organization_id, customer_id, subscription_id, kind, version, "from", "to", actor,
     reason, effective_at, mrr_delta_minor, currency)

@@ -306,6 +306,29 @@ async def test_a_change_scheduled_for_the_next_period_shows(shop: Shop) -> None:
     assert kinds == ["created", "change_scheduled", "change_withdrawn"]
 
 
+async def test_a_price_that_is_changed_at_stripe_is_a_line_of_who_pays_it(shop: Shop) -> None:
+    _, dollars = await shop.customer()
+    _, euros = await shop.customer()
+    items: Any = [{"price": shop.prices["monthly"], "quantity": 2}]
+    made = [
+        await shop.stripe.subscriptions.create(f"s{n}", customer=customer, items=items, currency=currency)
+        for n, (customer, currency) in enumerate([(dollars, "usd"), (euros, "eur")])
+    ]
+    for each in made:
+        assert await shop.mirror.look("subscription", each["id"])
+    options: Any = {"eur": {"unit_amount": 950}}
+    await shop.stripe.prices.update("dearer", shop.prices["monthly"], currency_options=options)
+    for _ in range(2):
+        assert await shop.mirror.look("price", shop.prices["monthly"])
+    assert [shop.row("subscriptions", each["id"])["mrr_minor"] for each in made] == [2_000, 1_900]
+    lines = shop.rows("select kind, mrr_delta_minor, \"to\" from subscription_changes where kind <> 'created'")
+    assert lines == [{"kind": "price_changed", "mrr_delta_minor": 100, "to": {}}]
+    told = shop.rows("select payload from outbox where kind = 'subscription.updated'")
+    assert [(each["payload"]["mrr_minor"], each["payload"]["changes"][0]["kind"]) for each in told] == [
+        (1_900, "price_changed")
+    ]
+
+
 async def test_a_subscription_has_all_its_items_however_many_there_are(shop: Shop) -> None:
     """Stripe shows ten with the subscription; the plan's price is the last of all."""
     _, theirs = await shop.customer()

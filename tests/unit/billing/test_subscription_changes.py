@@ -159,8 +159,8 @@ def test_the_lines_are_the_difference_each_field_once_and_add_up(
     for line in lines:
         assert line.before == {name: old[name] for name in line.after}
         assert line.after == {name: new[name] for name in line.after}
-        assert line.after
-    assert not lines or sum(line.mrr_delta_minor for line in lines) == after.mrr_minor - before.mrr_minor
+        assert line.after or line.kind == "price_changed"
+    assert sum(line.mrr_delta_minor for line in lines) == after.mrr_minor - before.mrr_minor
 
 
 def test_of_a_price_none_can_be_scheduled() -> None:
@@ -172,3 +172,13 @@ def test_of_a_price_none_can_be_scheduled() -> None:
     scheduled = _subscription(schedule=schedule).scheduled
     assert scheduled is not None
     assert scheduled["items"] == [{"price": "price_1", "quantity": 0}, {"price": "price_metered", "quantity": 1}]
+
+
+def test_another_amount_of_a_price_that_is_paid_is_a_line_of_its_own() -> None:
+    before, after = (
+        _subscription((_price(currency="eur", currency_options={"usd": {"unit_amount_decimal": amount}}), 2))
+        for amount in ("1000", "1500")
+    )
+    (line,) = describe(before, after, at=_AT)
+    assert (line.kind, line.before, line.after) == ("price_changed", {}, {})
+    assert (line.mrr_delta_minor, line.effective_at) == (1_000, _AT)
