@@ -44,6 +44,11 @@ _METER = (
 )
 
 
+def days_to_last_month() -> int:
+    """Return how many days ago the month before this one was: 31 at most, and so never too late to count."""
+    return datetime.now(UTC).day
+
+
 @dataclass
 class MeteredLog:
     """Everything a warehouse test needs on one log."""

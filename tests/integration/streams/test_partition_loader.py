@@ -15,7 +15,7 @@ from sinks.clickhouse.ledger import compare, last_offsets, refuse_if_ahead
 from sinks.clickhouse.loads import LoadWriter
 from sinks.postgres.loads import Load, LoadJournal, intended_positions, warehouse_positions
 from streams.partition_loader import PartitionLoader
-from tests.integration.streams.metered_log import COUNT_METER, PARTITIONS, MeteredLog
+from tests.integration.streams.metered_log import COUNT_METER, PARTITIONS, MeteredLog, days_to_last_month
 
 pytestmark = pytest.mark.integration
 
@@ -109,7 +109,7 @@ STEPS = [
 async def test_a_worker_that_dies_at_any_step_is_followed_by_another(
     log: MeteredLog, owner: type, name: str, at: int, after: bool
 ) -> None:
-    log.produce(300, days_back=25)  # another month: two insertions a table
+    log.produce(300, days_back=days_to_last_month())  # two insertions per table
     log.produce(300)
     await log.meter(block=150)
     dying = log.loader()

@@ -12,7 +12,7 @@ from sinks.comparison import TableComparison
 from sinks.postgres.folding import fold_span
 from sinks.postgres.loads import LoadJournal, intended_positions
 from streams.rebuild_clickhouse import rebuild_clickhouse
-from tests.integration.streams.metered_log import MeteredLog
+from tests.integration.streams.metered_log import MeteredLog, days_to_last_month
 from tests.integration.streams.test_partition_loader import load_all, loads_of
 
 pytestmark = pytest.mark.integration
@@ -28,7 +28,7 @@ async def rebuild(log: MeteredLog) -> list[TableComparison]:
 async def filled(log: MeteredLog) -> None:
     """Two partitions, two months, repeats, malformed records, several loads each."""
     for partition in (0, 2):
-        log.produce(300, partition=partition, days_back=30)
+        log.produce(300, partition=partition, days_back=days_to_last_month())
         log.produce(500, partition=partition, repeats=40, malformed=3)
         await log.meter(partition=partition, block=130)
         assert await load_all(log.loader(partition=partition, max_records=300)) > 2
