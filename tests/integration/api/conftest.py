@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from tests.engines import TestStack
+from tests.integration.api.cast import Cast, made_cast
 from tests.integration.api.service import Service, running_service
 
 
@@ -32,6 +33,13 @@ def service(stack: TestStack) -> Iterator[Service]:
         stripe = settings.stripe.model_copy(update={"webhook_secrets": (SecretStr("whsec_of_these_tests"),)})
         with running_service(settings.model_copy(update={"api": api, "stripe": stripe})) as running:
             yield running
+
+
+@pytest.fixture(scope="module")
+def cast(service: Service) -> Iterator[Cast]:
+    """An organization with everything, and all who may ask for it or may not."""
+    with made_cast(service) as made:
+        yield made
 
 
 @pytest.fixture
