@@ -9,9 +9,10 @@ import asyncio
 import json
 from collections.abc import Coroutine
 from dataclasses import asdict
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
+from psycopg import AsyncConnection
 from rich.console import Console
 
 from cli.failures import shown_failures
@@ -23,6 +24,7 @@ from runtime.settings import Settings
 from sinks.kafka.topics import topic_name
 from sinks.postgres.access import open_postgres
 from sinks.postgres.api_keys import OPERATOR_SCOPE, ApiKey, create_key, list_keys, revoke_key
+from sinks.postgres.audit import Author, record
 from sinks.postgres.catalogue_changes import LogShape
 from sinks.postgres.organizations import create_organization as add_organization
 from sinks.postgres.organizations import find_organization
@@ -30,6 +32,8 @@ from sinks.postgres.organizations import find_organization
 keys = typer.Typer(help="API keys of organizations and of operators.", no_args_is_help=True)
 
 T = TypeVar("T")
+# Who has the owner's login; which person that is, the database does not know.
+_AUTHOR: Final = Author("command line")
 AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object on standard output.")]
 
 
@@ -94,8 +98,11 @@ def revoke(
     settings = command_settings()
 
     async def write() -> ApiKey:
-        async with open_postgres(settings.postgres, service="cli") as connection:
-            return await revoke_key(connection, key)
+        async with open_postgres(settings.postgres, service="cli") as connection, connection.transaction():
+            found = await revoke_key(connection, key)
+            if found.newly:
+                await _audit(connection, "api_key.revoke", found, before=_told(found))
+            return found
 
     revoked = _run(write())
     print(json.dumps(_as_json(revoked)) if as_json else f"Revoked {revoked.prefix}… ({revoked.name}).")
@@ -116,16 +123,46 @@ async def make_key(
     """
     if operator == (organization is not None):
         raise InvalidInput("Name an organization, or say --operator: one of the two.")
-    async with open_postgres(settings.postgres, service="cli") as connection:
+    async with open_postgres(settings.postgres, service="cli") as connection, connection.transaction():
         if organization is None:
             return await create_key(connection, organization_id=None, name=name, scopes=scopes or [OPERATOR_SCOPE])
         owner = await find_organization(connection, slug=organization)
         if owner is None and create_missing:
             shape = LogShape(topic_name(settings.kafka, USAGE_EVENTS), settings.kafka.partitions)
             owner = await add_organization(connection, slug=organization, name=organization, shape=shape)
+            after = {"id": owner.id, "slug": owner.slug, "name": owner.name}
+            await record(
+                connection,
+                organization_id=owner.id,
+                author=_AUTHOR,
+                action="organization.create",
+                target=("organization", owner.id),
+                after=after,
+            )
         if owner is None or owner.archived_at is not None:
             raise NotFoundError(f"No organization {organization!r} is in force; --create-organization makes one.")
-        return await create_key(connection, organization_id=owner.id, name=name, scopes=scopes)
+        key, secret = await create_key(
+            connection, organization_id=owner.id, name=name, scopes=scopes, created_by=_AUTHOR.name
+        )
+        await _audit(connection, "api_key.create", key, after=_told(key))
+        return key, secret
+
+
+async def _audit(connection: AsyncConnection, action: str, key: ApiKey, **told: dict[str, Any]) -> None:
+    """Tell the organization; operators' keys are in no audit log."""
+    if key.organization_id is not None:
+        await record(
+            connection,
+            organization_id=key.organization_id,
+            author=_AUTHOR,
+            action=action,
+            target=("api_key", key.id),
+            **told,
+        )
+
+
+def _told(key: ApiKey) -> dict[str, Any]:
+    return {"name": key.name, "prefix": key.prefix, "scopes": key.scopes}
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
@@ -137,5 +174,5 @@ def _as_json(key: ApiKey) -> dict[str, Any]:
     return {
         name: value.isoformat() if hasattr(value, "isoformat") else value
         for name, value in asdict(key).items()
-        if name != "organization_id"
+        if name not in ("organization_id", "newly")
     }

@@ -133,8 +133,9 @@ async def rename(
 ) -> Response:
     """Change what a code is called here. What it takes off is fixed: archive it, and create another."""
     async with stores.postgres.acting(actor.access) as connection:
+        before = await find_discount_code(connection, str(id))
         row = await rename_discount_code(connection, str(id), body.name)
-        await _audit(connection, actor, "discount_code.rename", row)
+        await _audit(connection, actor, "discount_code.rename", row, before=before)
     return json_answer(discount_code_as_json(row))
 
 
@@ -149,15 +150,15 @@ async def archive(
 ) -> Response:
     """Let nobody use a code any more; who has its discount keeps it. A second time changes nothing."""
     async with stores.postgres.acting(actor.access) as connection:
-        row = await find_discount_code(connection, str(id))
-    if row.state == "archived":
-        return json_answer(discount_code_as_json(row))
-    if row.stripe_promotion_code_id is not None:
+        before = await find_discount_code(connection, str(id))
+    if before.state == "archived":
+        return json_answer(discount_code_as_json(before))
+    if before.stripe_promotion_code_id is not None:
         key = stripe_key(request, actor, "discount_code.archive")
-        await stores.selling.stripe.promotion_codes.set_active(key, row.stripe_promotion_code_id, active=False)
+        await stores.selling.stripe.promotion_codes.set_active(key, before.stripe_promotion_code_id, active=False)
     async with stores.postgres.acting(actor.access) as connection:
-        row = await archive_discount_code(connection, row.id)
-        await _audit(connection, actor, "discount_code.archive", row)
+        row = await archive_discount_code(connection, before.id)
+        await _audit(connection, actor, "discount_code.archive", row, before=before)
     return json_answer(discount_code_as_json(row))
 
 
@@ -273,12 +274,20 @@ def _taken(code: str) -> ConflictError:
     )
 
 
-async def _audit(connection: AsyncConnection, actor: Actor, action: str, row: DiscountCodeRow) -> None:
+async def _audit(
+    connection: AsyncConnection,
+    actor: Actor,
+    action: str,
+    row: DiscountCodeRow,
+    *,
+    before: DiscountCodeRow | None = None,
+) -> None:
     await record(
         connection,
         organization_id=row.organization_id,
         author=actor.author,
         action=action,
         target=("discount_code", row.id),
+        before=None if before is None else discount_code_as_json(before),
         after=discount_code_as_json(row),
     )

@@ -156,7 +156,7 @@ async def make_default(
     stripe_customer = str(before.stripe_customer_id)
     await _charge(request, actor, stores.selling.stripe, before.stripe_payment_method_id, stripe_customer)
     row = await _followed(stores, actor, before.stripe_payment_method_id, before.organization_id, stripe_customer)
-    await _audit(stores, actor, "payment_method.default", row)
+    await _audit(stores, actor, "payment_method.default", row, before=before)
     return json_answer(_as_json(row))
 
 
@@ -179,7 +179,7 @@ async def detach(
     row = await _followed(
         stores, actor, before.stripe_payment_method_id, before.organization_id, str(before.stripe_customer_id)
     )
-    await _audit(stores, actor, "payment_method.detach", row)
+    await _audit(stores, actor, "payment_method.detach", row, before=before)
     return json_answer(_as_json(row))
 
 
@@ -224,7 +224,9 @@ async def _followed(
     return row
 
 
-async def _audit(stores: Stores, actor: Actor, action: str, row: PaymentMethodRow) -> None:
+async def _audit(
+    stores: Stores, actor: Actor, action: str, row: PaymentMethodRow, *, before: PaymentMethodRow | None = None
+) -> None:
     async with stores.postgres.acting(Access(organization_id=row.organization_id)) as connection:
         await record(
             connection,
@@ -232,6 +234,7 @@ async def _audit(stores: Stores, actor: Actor, action: str, row: PaymentMethodRo
             author=actor.author,
             action=action,
             target=("payment_method", row.id),
+            before=None if before is None else _as_json(before),
             after=_as_json(row),
         )
 

@@ -15,7 +15,7 @@ from api.access.authentication import Actor, OpenStores, allowed
 from api.http.documentation import PREFIX, errors
 from api.http.paging import Cursor, Limit, Page, decode_cursor, page
 from api.http.responses import json_answer
-from api.operations.redriving import record_decision, redrive
+from api.operations.redriving import deciding, record_decision, redrive
 from api.stores import Stores
 from runtime.errors import InvalidInput, NotFoundError
 from sinks.postgres.dead_letters import (
@@ -215,9 +215,11 @@ async def discard(
     if not 1 <= len(reason) <= _MAX_REASON or "\x00" in reason:
         raise InvalidInput(f"reason must have 1 to {_MAX_REASON} characters, none of them NUL", field="reason")
     before, _ = await _find(stores, key, actor)
-    async with stores.postgres.acting(actor.access) as connection:
+    owner = before.organization_id
+    async with stores.postgres.acting(deciding(actor, owner)) as connection:
         await discard_dead_letter(connection, key, reason=reason, decided_by=actor.name)
-        await record_decision(connection, actor, before, "discard", reason=reason)
+        if before.state != "discarded":
+            await record_decision(connection, actor, before, "discard", organization_id=owner, reason=reason)
     row, _ = await _find(stores, key, actor)
     return json_answer(_as_json(row))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from psycopg import AsyncConnection
 
 from api.access.actor import Actor
@@ -12,6 +14,7 @@ from metering.records import ORGANIZATION_HEADER
 from metering.rejections import Code
 from runtime.errors import BusinessLogicError, InsufficientPermissions, InvalidInput
 from sinks.kafka.producer import OutgoingRecord
+from sinks.postgres.access import Access
 from sinks.postgres.audit import record
 from sinks.postgres.dead_letters import RECORD_LEVEL, DeadLetterRow, intend_redrive, settle_redrive
 from sinks.postgres.organizations import find_organization
@@ -42,11 +45,11 @@ async def redrive(
             meter=row.meter,
             event_id=row.event_id,
         )
-    slug = await _owner(stores, actor, row, organization)
+    organization_id, slug = await _owner(stores, actor, row, organization)
     checked = _check(stores, row, _body(row, raw, event), slug)
-    async with stores.postgres.acting(actor.access) as connection:
+    async with stores.postgres.acting(deciding(actor, organization_id)) as connection:
         await intend_redrive(connection, row.id, raw=checked.body, decided_by=actor.name)
-        await record_decision(connection, actor, row, "redrive")
+        await record_decision(connection, actor, row, "redrive", organization_id=organization_id)
     subject = checked.event.subject
     outgoing = OutgoingRecord(
         home_partition(subject, stores.shape.partitions),
@@ -59,15 +62,26 @@ async def redrive(
         await settle_redrive(connection, row.id)
 
 
+def deciding(actor: Actor, organization_id: str | None) -> Access:
+    """Return who decides about a dead letter: an operator does it for whom it belongs to, whose audit log tells it."""
+    return actor.access if organization_id is None else replace(actor.access, organization_id=organization_id)
+
+
 async def record_decision(
-    connection: AsyncConnection, actor: Actor, row: DeadLetterRow, verb: str, *, reason: str | None = None
+    connection: AsyncConnection,
+    actor: Actor,
+    row: DeadLetterRow,
+    verb: str,
+    *,
+    organization_id: str | None,
+    reason: str | None = None,
 ) -> None:
-    """Leave an audit row of a tenant's decision; an operator's stands at the dead letter alone."""
-    if actor.organization_id is None:
+    """Leave an audit row of a decision, `deciding`; what belongs to nobody stands at the dead letter alone."""
+    if organization_id is None:
         return
     await record(
         connection,
-        organization_id=actor.organization_id,
+        organization_id=organization_id,
         author=actor.author,
         action=f"dead_letter.{verb}",
         target=("dead_letter", str(row.id)),
@@ -76,12 +90,16 @@ async def record_decision(
     )
 
 
-async def _owner(stores: Stores, actor: Actor, row: DeadLetterRow, named: str | None) -> str:
-    """Return whose event it becomes: a tenant's own; for an operator the record's, or the one that is named."""
-    if actor.organization is not None:
-        if named not in (None, actor.organization):
+async def _owner(stores: Stores, actor: Actor, row: DeadLetterRow, named: str | None) -> tuple[str, str]:
+    """Return whose event it becomes, by id and slug.
+
+    A tenant's own; for an operator the record's, or the one that is named.
+    """
+    if actor.kind != "operator":
+        organization_id, own = actor.tenant
+        if named not in (None, own):
             raise InsufficientPermissions("A key sends events of its own organization only.", required="operator")
-        return actor.organization
+        return organization_id, own
     slug = named or row.organization
     if slug is None:
         raise InvalidInput("Nobody is known to own this record: name an organization.", field="organization")
@@ -89,7 +107,7 @@ async def _owner(stores: Stores, actor: Actor, row: DeadLetterRow, named: str | 
         found = None if "\x00" in slug else await find_organization(connection, slug=slug)
     if found is None or found.archived_at is not None:
         raise BusinessLogicError(f"No organization {slug[:80]!r} is in force.", code="UNKNOWN_ORGANIZATION")
-    return slug
+    return found.id, slug
 
 
 def _body(row: DeadLetterRow, raw: bytes, event: bytes | None) -> bytes:

@@ -15,6 +15,7 @@ from api.http.documentation import PREFIX, errors
 from api.http.paging import Cursor, Limit, Page, decode_cursor, page
 from api.http.responses import RawRoute, json_answer
 from runtime.errors import InvalidInput, InvalidToken, RefusedToStart, SchemaValidation, Unavailable
+from runtime.logging import get_logger
 from runtime.settings import StripeSettings
 from sinks.postgres import inbox
 from sinks.postgres.inbox import InboxRow, Place
@@ -22,6 +23,7 @@ from sinks.stripe.client import is_live
 from sinks.stripe.webhooks import WebhookEvent, verify
 from sinks.stripe_events import inbox_event
 
+log = get_logger(__name__)
 router = APIRouter(prefix=f"{PREFIX}/webhooks/stripe", tags=["webhooks"])
 
 _EVENT: Final = {
@@ -135,6 +137,8 @@ async def retry(event_id: EventId, actor: Annotated[Actor, allowed("operators:wr
         raise InvalidInput("event_id: no id of Stripe's holds NUL", field="event_id")
     async with stores.postgres.acting(actor.access) as connection:
         row = await inbox.retry(connection, event_id)
+    # No audit log has it: whose an event is, only the worker finds out.
+    log.info("a parked event is applied again", event_id=event_id, actor=actor.name, address=actor.address)
     return json_answer(_show(row))
 
 

@@ -112,14 +112,15 @@ async def revoke(id: Id, actor: Annotated[Actor, allowed("keys:write")], stores:
     """Revoke a key: within seconds it does nothing. A second time changes nothing."""
     async with stores.postgres.acting(actor.access) as connection:
         row = await revoke_key(connection, str(id))
-        await record(
-            connection,
-            organization_id=actor.tenant.organization_id,
-            author=actor.author,
-            action="api_key.revoke",
-            target=("api_key", row.id),
-            before={"name": row.name, "prefix": row.prefix, "scopes": row.scopes},
-        )
+        if row.newly:
+            await record(
+                connection,
+                organization_id=actor.tenant.organization_id,
+                author=actor.author,
+                action="api_key.revoke",
+                target=("api_key", row.id),
+                before={"name": row.name, "prefix": row.prefix, "scopes": row.scopes},
+            )
     return json_answer(_as_json(row))
 
 

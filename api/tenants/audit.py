@@ -24,7 +24,7 @@ class AuditBody(BaseModel):
 
     id: int
     at: datetime
-    actor: str = Field(description="`user <id>` or `key ms_…`.", examples=["key ms_4fQ1zT9x…"])
+    actor: str = Field(description="`user <id>`, `key ms_…` or `command line`.", examples=["key ms_4fQ1zT9x…"])
     action: str = Field(examples=["api_key.create"])
     target_kind: str = Field(examples=["api_key"])
     target_id: str

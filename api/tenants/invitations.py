@@ -131,15 +131,18 @@ async def revoke(id: Id, actor: Annotated[Actor, allowed("members:write")], stor
     organization_id = actor.tenant.organization_id
     async with stores.postgres.acting(actor.access) as connection:
         row = await revoke_invitation(connection, organization_id=organization_id, invitation_id=str(id))
-        await record(
-            connection,
-            organization_id=organization_id,
-            author=actor.author,
-            action="invitation.revoke",
-            target=("invitation", row.id),
-            before={"email": row.email, "role": row.role},
-        )
-    return json_answer(row)
+        if row.newly:
+            await record(
+                connection,
+                organization_id=organization_id,
+                author=actor.author,
+                action="invitation.revoke",
+                target=("invitation", row.id),
+                before={"email": row.email, "role": row.role},
+            )
+    shown = asdict(row)
+    del shown["newly"]
+    return json_answer(shown)
 
 
 @router.post("/accept", summary="Accept an invitation", response_model=JoinedBody, responses=errors(400, 409, 413, 422))

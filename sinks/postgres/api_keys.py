@@ -40,6 +40,14 @@ class ApiKey:
     revoked_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class RevokedKey(ApiKey):
+    """A key that does not work any more."""
+
+    newly: bool
+    """Revoked now, and not before."""
+
+
 def hash_secret(secret: str) -> bytes | None:
     """Return what is stored of a secret, or None for a text that cannot be one.
 
@@ -125,13 +133,13 @@ async def live_keys_of(connection: AsyncConnection, *, organization_id: str, cre
             return await cursor.fetchall()
 
 
-async def revoke_key(connection: AsyncConnection, key: str) -> ApiKey:
+async def revoke_key(connection: AsyncConnection, key: str) -> RevokedKey:
     """Revoke a key, named by its id or prefix; processes that cached it notice within seconds.
 
     Raises: NotFoundError; ConflictError when two keys share the prefix (nothing is revoked then).
     """
     with translated_errors():
-        async with connection.transaction(), connection.cursor(row_factory=class_row(ApiKey)) as cursor:
+        async with connection.transaction(), connection.cursor(row_factory=class_row(RevokedKey)) as cursor:
             await cursor.execute(_SQL["revoke"], {"key": key})
             rows = await cursor.fetchall()
             if len(rows) > 1:

@@ -35,6 +35,14 @@ class InvitationRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RevokedInvitation(InvitationRow):
+    """An invitation that is worthless."""
+
+    newly: bool
+    """Revoked now, and not before."""
+
+
+@dataclass(frozen=True, slots=True)
 class HeldInvitation:
     """An invitation as whoever holds its secret sees it."""
 
@@ -81,10 +89,12 @@ async def list_invitations(
             return await cursor.fetchall()
 
 
-async def revoke_invitation(connection: AsyncConnection, *, organization_id: str, invitation_id: str) -> InvitationRow:
+async def revoke_invitation(
+    connection: AsyncConnection, *, organization_id: str, invitation_id: str
+) -> RevokedInvitation:
     """Make an invitation worthless. Raises: NotFoundError, also for one that was accepted."""
     with translated_errors():
-        async with connection.cursor(row_factory=class_row(InvitationRow)) as cursor:
+        async with connection.cursor(row_factory=class_row(RevokedInvitation)) as cursor:
             await cursor.execute(_SQL["revoke"], {"organization_id": organization_id, "id": invitation_id})
             row = await cursor.fetchone()
     if row is None:

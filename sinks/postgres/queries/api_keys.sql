@@ -29,10 +29,11 @@ limit %(limit)s
 -- name: revoke
 -- By id or by the prefix that is shown; a second time changes nothing.
 update api_keys k set revoked_at = coalesce(k.revoked_at, now())
-where k.id::text = %(key)s or k.prefix = %(key)s
+from (select id, revoked_at from api_keys where id::text = %(key)s or prefix = %(key)s for update) before
+where k.id = before.id
 returning k.id::text, k.organization_id::text,
     (select slug from organizations o where o.id = k.organization_id) as organization,
-    k.name, k.prefix, k.scopes, k.created_at, k.revoked_at
+    k.name, k.prefix, k.scopes, k.created_at, k.revoked_at, before.revoked_at is null as newly
 
 -- name: hold_organization
 -- Of two who make a key at once, one waits and counts the other's.

@@ -14,9 +14,15 @@ limit %(limit)s
 
 -- name: revoke
 -- A second time changes nothing; no row: there is none, or it was accepted.
-update invitations set revoked_at = coalesce(revoked_at, now())
-where organization_id = %(organization_id)s and id = %(id)s and accepted_at is null
-returning id::text, email, role, invited_by, created_at, expires_at, accepted_at, revoked_at
+update invitations i set revoked_at = coalesce(i.revoked_at, now())
+from (
+    select id, revoked_at from invitations
+    where organization_id = %(organization_id)s and id = %(id)s and accepted_at is null
+    for update
+) before
+where i.id = before.id
+returning i.id::text, i.email, i.role, i.invited_by, i.created_at, i.expires_at, i.accepted_at, i.revoked_at,
+    before.revoked_at is null as newly
 
 -- name: find
 -- By its secret, before whoever holds it is a member.

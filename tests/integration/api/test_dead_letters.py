@@ -165,6 +165,25 @@ def test_discarding_needs_a_reason_and_is_final(service: Service, acme: httpx.Cl
     assert answer["decided_by"].startswith("key ms_")
     assert acme.post(path, json={"reason": "Again."}).json() == answer
     assert acme.get("/api/v1/dead-letters", params={"state": "open"}).json()["data"] == []
+    assert len(acme.get("/api/v1/audit-log", params={"target": letter}).json()["data"]) == 1
+
+
+def test_a_tenant_reads_what_operators_decided(
+    service: Service, acme: httpx.Client, operator: httpx.Client, acme_slug: str
+) -> None:
+    discarded = add(service, acme_slug, meter_id=str(uuid.uuid4()))
+    operator.post(f"/api/v1/dead-letters/{discarded}/discard", json={"reason": "A test."}).raise_for_status()
+    redriven = add(service, acme_slug, json.dumps(GOOD).encode(), code="TIME_TOO_OLD")
+    operator.post(f"/api/v1/dead-letters/{redriven}/redrive").raise_for_status()
+    nobodys = add(service, None, json.dumps(GOOD | {"id": "of nobody"}).encode(), code="ORGANIZATION_MISSING")
+    body = {"organization": acme_slug}
+    operator.post(f"/api/v1/dead-letters/{nobodys}/redrive", json=body).raise_for_status()
+    unwanted = add(service, None)
+    operator.post(f"/api/v1/dead-letters/{unwanted}/discard", json={"reason": "A test."}).raise_for_status()
+    rows = acme.get("/api/v1/audit-log").json()["data"]
+    told = [(row["action"], row["target_id"]) for row in rows if row["target_kind"] == "dead_letter"]
+    verbs = [("redrive", nobodys), ("redrive", redriven), ("discard", discarded)]
+    assert told == [(f"dead_letter.{verb}", letter) for verb, letter in verbs]
 
 
 def test_tenants_do_not_meet(service: Service, acme: httpx.Client, globex: httpx.Client, acme_slug: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +12,10 @@ from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from api.access.tokens import make_token
+from cli.keys import keys
 from tests.engines import wait_for
 from tests.integration.api.people import Someone, someone
 from tests.integration.api.service import Service, running_service
@@ -173,6 +176,7 @@ def test_a_revoked_or_old_invitation_is_worthless(service: Service, ada: Someone
         ]
         for _ in range(2):
             assert client.delete(f"/api/v1/invitations/{made[0]['id']}").json()["revoked_at"] is not None
+        assert actions(client, target=made[0]["id"]) == ["invitation.revoke", "invitation.create"]
         assert code(client.delete(f"/api/v1/invitations/{uuid.uuid4()}")) == (404, "INVITATION_NOT_FOUND")
         first = client.get("/api/v1/invitations", params={"limit": 1}).json()
         second = client.get("/api/v1/invitations", params={"cursor": first["next_cursor"]}).json()
@@ -311,6 +315,7 @@ def test_keys_are_shown_once_and_stop_when_they_are_revoked(service: Service, ad
             assert client.delete(f"/api/v1/api-keys/{made['id']}").json()["revoked_at"] is not None
             wait_for("the key stops", lambda: program.get("/api/v1/meters").status_code == 401, timeout_s=15)
         assert client.delete(f"/api/v1/api-keys/{made['id']}").status_code == 200
+        assert actions(client, target=made["id"]) == ["api_key.revoke", "api_key.create"]  # the second changed nothing
         assert code(client.delete(f"/api/v1/api-keys/{uuid.uuid4()}")) == (404, "API_KEY_NOT_FOUND")
         rows = client.get("/api/v1/audit-log", params={"action": "api_key.create"}).json()["data"]
         assert [row["target_id"] for row in rows] == [made["id"]]
@@ -321,6 +326,28 @@ def test_keys_are_shown_once_and_stop_when_they_are_revoked(service: Service, ad
         assert code(client.delete(f"/api/v1/api-keys/{made['id']}")) == (404, "API_KEY_NOT_FOUND")
         assert client.get("/api/v1/api-keys").json()["data"] == []
     assert secret not in str(service.sql("select * from api_keys"))
+
+
+def test_what_the_command_line_does_is_in_the_audit_log(
+    service: Service, acme: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fixture has made the organization and its key, as `meterstream keys create` does."""
+    (key,) = acme.get("/api/v1/api-keys").json()["data"]
+    rows = acme.get("/api/v1/audit-log").json()["data"]
+    assert [row["action"] for row in rows] == ["api_key.create", "organization.create"]
+    assert (rows[0]["actor"], rows[0]["target_id"], rows[0]["after"]["prefix"]) == (
+        "command line",
+        key["id"],
+        key["prefix"],
+    )
+    monkeypatch.setenv("METERSTREAM_POSTGRES__URL", service.settings.postgres.url.get_secret_value())
+    another = acme.post("/api/v1/api-keys", json={"name": "k", "scopes": ["read"]}).json()
+    for _ in range(2):
+        result = CliRunner().invoke(keys, ["revoke", another["id"], "--json"])
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["revoked_at"] is not None
+    assert actions(acme, target=another["id"]) == ["api_key.revoke", "api_key.create"]
+    assert actions(acme, actor="command line") == ["api_key.revoke", "api_key.create", "organization.create"]
 
 
 def test_the_audit_log_in_pages(ada: Someone, slug: str) -> None:

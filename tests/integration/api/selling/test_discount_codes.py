@@ -45,6 +45,12 @@ def test_a_code_is_created_shown_renamed_and_archived(shop: Shop) -> None:
     archived = shop.client.delete(path).json()
     assert archived["state"] == "archived"
     assert shop.client.delete(path).json() == archived
+    rows = shop.client.get("/api/v1/audit-log", params={"target": code["id"]}).json()["data"]
+    told = [
+        (row["action"].partition(".")[2], row["before"] and (row["before"]["name"], row["before"]["state"]))
+        for row in rows
+    ]
+    assert told == [("archive", ("Launch", "active")), ("rename", (code["name"], "active")), ("create", None)]
     assert shop.client.get(CODES).json()["data"] == []
     assert shop.client.get(CODES, params={"state": "all"}).json()["data"] == [archived]
     (held,) = [each for each in shop.stripe.objects("promotion_code") if each["id"] == code["stripe_promotion_code_id"]]

@@ -30,6 +30,11 @@ def test_cards_are_attached_made_the_default_and_detached(shop: Shop) -> None:
     assert shop.client.delete(f"{METHODS}/{mastercard['id']}").json() == gone
     again = shop.client.post(f"{METHODS}/{mastercard['id']}/default")
     assert error_of(again) == (404, "PAYMENT_METHOD_NOT_FOUND")
+    rows = shop.client.get("/api/v1/audit-log", params={"target": mastercard["id"]}).json()["data"]
+    detached, defaulted, attached = ((row["action"], row["before"]) for row in rows)
+    assert (detached[0], detached[1]["detached_at"]) == ("payment_method.detach", None)
+    assert (defaulted[0], defaulted[1]["is_default"]) == ("payment_method.default", False)
+    assert attached == ("payment_method.attach", None)
     assert [card["id"] for card in shop.client.get(METHODS).json()["data"]] == [visa["id"]]
 
 
