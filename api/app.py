@@ -149,6 +149,7 @@ def create_app(settings: Settings, stores: Stores, *, telemetry: Telemetry | Non
     app.state.telemetry = telemetry
     app.state.monitor = monitor
     app.state.streams = streams
+    app.state.probes = health.probes_of(stores)
     app.state.rate_limiter = limiter = RateLimiter(settings.api, stores.limits, telemetry)
     install_error_handlers(app)
     install_replays(app)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from fastapi import APIRouter, Request
@@ -15,12 +15,17 @@ from starlette.responses import Response
 from api.access.authentication import OpenStores
 from api.http.responses import json_answer
 from api.operations.monitor import Findings, Monitor
-from runtime.errors import MeterstreamError
+from api.stores import Stores
+from runtime.errors import MeterstreamError, Unavailable
+from runtime.logging import get_logger
 from runtime.telemetry import Telemetry
 
+log = get_logger(__name__)
 router = APIRouter(tags=["operations"])
 
 _PROBE_TIMEOUT_S: Final = 3.0
+_PROBE_AGE_S: Final = 1.0
+_NO_ANSWER: Final = "does not answer; the log of the API says why"
 # The monitor looks every 5 s; older findings say nothing.
 _LOOK_AGE_S: Final = 30.0
 _NOT_KNOWN: Final = "its lag is not known now"
@@ -49,6 +54,50 @@ class Readiness(BaseModel):
     )
 
 
+class StoreProbes:
+    """Asks the stores whether they answer, once for all who want to know within a second.
+
+    Anybody may: so it costs the stores nothing to be asked often, and where they are and what their drivers say is for
+    our log alone.
+    """
+
+    def __init__(
+        self, questions: Mapping[str, Callable[[], Awaitable[object]]], *, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._questions = questions
+        self._now = now
+        self._lock = asyncio.Lock()
+        self._known_until_s = 0.0
+        self._reasons: dict[str, str | None] = {}
+
+    async def look(self) -> dict[str, str | None]:
+        """Return of each store why it does not answer, or None."""
+        async with self._lock:
+            if self._now() >= self._known_until_s:
+                found = await self._ask()
+                for store, reason in found.items():
+                    if reason is not None and reason != self._reasons.get(store):
+                        log.warning("a store does not answer", store=store, reason=reason)
+                self._reasons = found
+                self._known_until_s = self._now() + _PROBE_AGE_S
+        return {store: reason and _NO_ANSWER for store, reason in self._reasons.items()}
+
+    async def _ask(self) -> dict[str, str | None]:
+        reasons = await asyncio.gather(*(_probe(question()) for question in self._questions.values()))
+        return dict(zip(self._questions, reasons, strict=True))
+
+
+def probes_of(stores: Stores) -> StoreProbes:
+    """Return what readiness asks of the stores."""
+
+    async def kafka() -> None:
+        await stores.log_ends.read()
+        if stores.producer.problem is not None:
+            raise Unavailable(f"Nothing can be produced: {stores.producer.problem}.")
+
+    return StoreProbes({"postgres": stores.postgres.ping, "clickhouse": stores.clickhouse.ping, "kafka": kafka})
+
+
 @router.get("/healthz", summary="Alive", response_model=Alive)
 async def healthz() -> Response:
     """Say that the process answers; nothing else is asked."""
@@ -63,14 +112,10 @@ async def healthz() -> Response:
 )
 async def readyz(request: Request, stores: OpenStores) -> Response:
     """Say of each part whether it works: stores, consumers (lag grows and nothing commits), ledger."""
-    postgres, clickhouse, kafka = await asyncio.gather(
-        _probe(stores.postgres.ping()), _probe(stores.clickhouse.ping()), _probe(stores.log_ends.read())
-    )
     monitor: Monitor = request.app.state.monitor
+    probes: StoreProbes = request.app.state.probes
     parts = {
-        "postgres": postgres,
-        "clickhouse": clickhouse,
-        "kafka": kafka or stores.producer.problem,
+        **await probes.look(),
         **_consumers(monitor.findings, sells=stores.stripe is not None),
     }
     ready = not any(parts.values())
