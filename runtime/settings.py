@@ -134,6 +134,11 @@ class ApiSettings(_Group):
         description="Whose web pages may call the API from a browser, such as https://app.example.com, separated by"
         " commas; without a path or a slash at the end.",
     )
+    return_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_split_at_commas)] = Field(
+        default=(),
+        description="Where Stripe's pages may send customers back to, such as https://app.example.com, separated by"
+        " commas. Unset: any address over HTTPS, and http://localhost.",
+    )
     max_streams: int = Field(default=1_000, ge=1, description="Open event streams of this process.")
     max_streams_each: int = Field(default=10, ge=1, description="Open event streams of one key or person.")
     stripe_give_up_s: float = Field(

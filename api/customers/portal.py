@@ -13,7 +13,7 @@ from api.access.actor import Actor
 from api.access.authentication import OpenStores, allowed
 from api.customers.customer_lookup import named_customer, stripe_customer_of
 from api.http.documentation import PREFIX, errors
-from api.http.request_body import SentBody, WebAddress
+from api.http.request_body import SentBody, WebAddress, require_return_addresses
 from api.http.responses import ExactRoute, json_answer
 from api.stripe.request_keys import stripe_key
 from sinks.postgres.access import Access
@@ -56,6 +56,7 @@ async def open_portal(
     stores: OpenStores,
 ) -> Response:
     """Make a link to Stripe's portal."""
+    require_return_addresses(request.app.state.settings.api.return_origins, return_url=body.return_url)
     customer = await named_customer(stores, actor, None if body.customer_id is None else str(body.customer_id))
     stripe_customer = await stripe_customer_of(stores, actor, customer)
     session = await stores.selling.stripe.portal.create_session(

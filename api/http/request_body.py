@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
+from ipaddress import ip_address
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from metering.exact_json import DUPLICATE, UnreadableNumber
+from runtime.errors import InvalidInput
 
 _MAX_DIGITS: Final = 40
 _UNKEPT: Final = re.compile("[\x00\ud800-\udfff]")
@@ -69,7 +71,36 @@ def _web_address(text: str) -> str:
         usable = False
     if not usable:
         raise ValueError("must be a whole address, such as https://example.com/billing")
+    # Browsers go on to evil.example from https://good.example@evil.example and https://evil.example\\@good.example.
+    if "@" in parts.netloc or "\\" in text:
+        raise ValueError("must name no user before its host, and hold no backslash")
     return text
+
+
+def require_return_addresses(origins: Collection[str], **addresses: str | None) -> None:
+    """Refuse an address that customers are not to be sent back to; no origins: any over HTTPS, or of this machine.
+
+    Raises: InvalidInput with the field.
+    """
+    for field, address in addresses.items():
+        if address is None:
+            continue
+        parts = urlsplit(address)
+        origin = f"{parts.scheme}://{parts.netloc}".lower()
+        if origins and origin not in origins:
+            raise InvalidInput(
+                f"{field}: {origin} is none of METERSTREAM_API__RETURN_ORIGINS; send one of {', '.join(origins)}",
+                field=field,
+            )
+        if not origins and parts.scheme != "https" and not _is_loopback(str(parts.hostname)):
+            raise InvalidInput(f"{field}: must begin with https://", field=field)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 WebAddress = Annotated[

@@ -17,6 +17,7 @@ from api.catalogue.plan_lookup import wanted_items
 from api.catalogue.purchases import Purchase, read_purchase
 from api.customers.customer_lookup import buyer, stripe_customer_of
 from api.http.documentation import PREFIX, errors
+from api.http.request_body import require_return_addresses
 from api.http.responses import ExactRoute, json_answer
 from api.stores import Stores
 from api.stripe.request_keys import new_id, stripe_key
@@ -60,6 +61,8 @@ async def start(
     the same request again finishes it. The plan's trial is given once, also to a user whose customer was deleted and
     made anew.
     """
+    origins = request.app.state.settings.api.return_origins
+    require_return_addresses(origins, success_url=body.success_url, cancel_url=body.cancel_url)
     purchase = await read_purchase(request, stores, actor, body)
     organization_id = purchase.row.organization_id
     _require_offered(purchase, body.trial_days)

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from api.http.request_body import SentBody, WebAddress
+from api.http.request_body import SentBody, WebAddress, require_return_addresses
 from metering.exact_json import loads
+from runtime.errors import InvalidInput
 
 
 class Body(SentBody):
@@ -72,7 +73,7 @@ def test_a_number_of_a_million_digits_is_refused_at_once() -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["https://example.com", "http://localhost:3000/a?b={CHECKOUT_SESSION_ID}", "https://user@example.com/#x"],
+    ["https://example.com", "http://localhost:3000/a?b={CHECKOUT_SESSION_ID}", "https://example.com/@user#@x"],
 )
 def test_whole_addresses_pass_as_they_are(address: str) -> None:
     assert Link(to=address).to == address
@@ -88,9 +89,48 @@ def test_whole_addresses_pass_as_they_are(address: str) -> None:
         "https://",
         "https://[::1",
         "https://a b",
+        "https://good.example@evil.example",
+        "https://user:secret@example.com",
+        "https://evil.example\\@good.example",
+        "https://evil.example\\.good.example",
         "https://a\n",
     ],
 )
 def test_other_addresses_are_refused(address: str) -> None:
     with pytest.raises(ValidationError):
         Link(to=address)
+
+
+ORIGINS = ("https://app.example.com", "http://intranet:8080")
+
+
+@pytest.mark.parametrize(
+    ("origins", "address"),
+    [
+        ((), "https://anywhere.example/x"),
+        ((), "http://localhost:3000"),
+        ((), "http://127.0.0.1/x"),
+        ((), "http://[::1]:5173/"),
+        (ORIGINS, "https://App.example.com/welcome?of={CHECKOUT_SESSION_ID}"),
+        (ORIGINS, "http://intranet:8080"),
+    ],
+)
+def test_customers_come_back_to_where_they_may(origins: tuple[str, ...], address: str) -> None:
+    require_return_addresses(origins, success_url=address, cancel_url=None)
+
+
+@pytest.mark.parametrize(
+    ("origins", "address"),
+    [
+        ((), "http://anywhere.example/x"),
+        ((), "http://localhost.evil.example"),
+        (ORIGINS, "https://app.example.com.evil.example"),
+        (ORIGINS, "https://app.example.com:8443/"),
+        (ORIGINS, "http://app.example.com/"),
+        (ORIGINS, "http://localhost:3000"),
+    ],
+)
+def test_customers_are_sent_nowhere_else(origins: tuple[str, ...], address: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        require_return_addresses(origins, success_url=None, cancel_url=address)
+    assert refused.value.details == {"field": "cancel_url"}
