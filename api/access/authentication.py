@@ -125,7 +125,8 @@ class _PermittedOnce(Permitted):
         self, request: Request, organization: _Organization = None, idempotency_key: IdempotencyKey = None
     ) -> Actor:
         actor = await super().__call__(request, organization)
-        await claim(request, await stores_of(request), actor.access, idempotency_key)
+        member = actor.user_id if actor.kind == "member" else None
+        await claim(request, await stores_of(request), actor.access, idempotency_key, member=member)
         return actor
 
 

@@ -70,15 +70,17 @@ class Replay(Exception):
         self.response = response
 
 
-async def claim(request: Request, stores: Stores, access: Access, key: str | None) -> None:
+async def claim(request: Request, stores: Stores, access: Access, key: str | None, *, member: str | None) -> None:
     """Hold the key of a write until it is answered.
+
+    `member`: which person it is of, where `access` is an organization's: what they are told is not their colleagues'.
 
     Raises: Replay with the answer of the same request before; ConflictError for another request under the same key,
     and while the first one is at work.
     """
     if key is None or request.method not in _WRITES:
         return
-    secret = key.encode()
+    secret = key.encode() if member is None else f"{member}\n{key}".encode()
     async with stores.postgres.acting(access) as connection:
         found = await begin(
             connection,

@@ -99,6 +99,22 @@ def test_keys_are_their_owner_s(service: Service, acme: httpx.Client, globex: ht
         assert answers[1].headers[REPLAYED] == "true"
 
 
+def test_two_members_of_one_organization_have_keys_of_their_own(service: Service) -> None:
+    ada, bob = someone(service, "ada"), someone(service, "bob")
+    slug = f"org-{uuid.uuid4().hex[:10]}"
+    ada.found(slug)
+    ada.invite(bob, slug, "admin")
+    headers, body = key(), {"slug": f"{slug}-2"}
+    with ada.client(slug) as client:
+        first = client.post("/api/v1/organizations", json=body, headers=headers)
+        assert first.status_code == 201
+        assert client.post("/api/v1/organizations", json=body, headers=headers).headers[REPLAYED] == "true"
+    with bob.client(slug) as client:
+        other = client.post("/api/v1/organizations", json=body, headers=headers)
+        assert code(other) == (409, "ORGANIZATION_EXISTS")
+        assert REPLAYED.lower() not in other.headers
+
+
 def test_while_the_first_is_at_work_the_second_is_told_to_wait(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
