@@ -31,7 +31,7 @@ class Person:
 
     user_id: str
     email: str | None
-    """Only where the issuer does not say that it was never confirmed."""
+    """Only where `email_verified` is true or not said."""
 
 
 class TokenReader:
@@ -109,7 +109,8 @@ def _person(claims: dict[str, Any]) -> Person:
     if claims.get("role") in _NOBODY:
         raise InvalidToken("This token stands for a program and nobody in particular: sign in as a person.")
     usable = isinstance(email, str) and 3 <= len(email) <= _MAX_EMAIL and not _CONTROL.search(email)
-    return Person(subject, email if usable and claims.get("email_verified") is not False else None)
+    # An issuer that says anything but true does not vouch for the address.
+    return Person(subject, email if usable and claims.get("email_verified", True) is True else None)
 
 
 def _reason(exc: Exception) -> str:
