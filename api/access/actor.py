@@ -88,10 +88,13 @@ def _refused(actor: Actor, permission: Permission) -> InsufficientPermissions:
     if actor.kind == "key":
         if rule.scope is None:
             return InsufficientPermissions("No key may do this: it takes a person who signed in.", required=permission)
-        return InsufficientPermissions(f"This key lacks the scope {rule.scope}.", required=rule.scope)
+        return InsufficientPermissions(
+            f"This key lacks the scope {rule.scope}: use one that has it (POST /api/v1/api-keys makes keys).",
+            required=rule.scope,
+        )
     message = {
         "operator": "An operator's key has no organization; use one of its own.",
         "user": "Only an organization may do this: name one that you are a member of in the header X-Organization.",
-        "member": f"Your role {actor.role} may not do this; it takes {' or '.join(sorted(rule.roles))}.",
+        "member": f"Your role {actor.role} may not do this; it takes {' or '.join(sorted(rule.roles))}: ask one.",
     }[actor.kind]
     return InsufficientPermissions(message, required=permission)

@@ -53,7 +53,7 @@ class KeyCache:
             key = await find_key(connection, key_hash)
         if key is None:
             self._known.pop(key_hash, None)
-            raise InvalidToken("This API key is unknown or revoked.")
+            raise InvalidToken("This API key is unknown or revoked: make another one with POST /api/v1/api-keys.")
         if len(self._known) >= _CACHE_KEYS:
             self._known.clear()
         self._known[key_hash] = (self._now() + self._lifetime_s, key)
@@ -158,7 +158,10 @@ async def _find(request: Request, organization: str | None) -> Actor | None:
 
 def _require(actor: Actor | None, permission: Permission) -> Actor:
     if actor is None:
-        raise AuthenticationError("Send `Authorization: Bearer …` with an API key (ms_…) or the token of a person.")
+        raise AuthenticationError(
+            "Send `Authorization: Bearer …` with an API key (ms_…; `meterstream keys create` or POST /api/v1/api-keys"
+            " makes one) or the token of a person who signed in."
+        )
     actor.require(permission)
     return actor
 

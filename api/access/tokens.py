@@ -70,7 +70,10 @@ class TokenReader:
         if self._settings.jwt_secret is not None:
             return self._settings.jwt_secret.get_secret_value(), _HMAC
         if self._keys is None:
-            raise InvalidToken("Tokens of people are not accepted here: nobody is set who signs them.")
+            raise InvalidToken(
+                "Tokens of people are not accepted here: whoever runs this server has to set"
+                " METERSTREAM_IDENTITY__JWKS_URL or METERSTREAM_IDENTITY__JWT_SECRET."
+            )
         try:
             key_id = jwt.get_unverified_header(token).get("kid")
         except (jwt.PyJWTError, ValueError) as exc:

@@ -43,10 +43,10 @@ def decode_cursor(cursor: str | None, kind: type[C]) -> C | None:
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         if b"\\u0000" in raw:  # no name holds NUL, and Postgres refuses it
-            raise InvalidInput("cursor is not one of ours", field="cursor")
+            raise InvalidInput("cursor: send `next_cursor` of the page before, unchanged", field="cursor")
         return msgspec.json.decode(raw, type=kind)
     except (binascii.Error, ValueError, msgspec.MsgspecError) as exc:
-        raise InvalidInput("cursor is not one of ours", field="cursor") from exc
+        raise InvalidInput("cursor: send `next_cursor` of the page before, unchanged", field="cursor") from exc
 
 
 def page(

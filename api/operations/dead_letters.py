@@ -240,7 +240,7 @@ def _parse_in_cursor(text: str) -> DeadLetterId:
     try:
         return DeadLetterId.parse(text)
     except NotFoundError as exc:
-        raise InvalidInput("cursor is not one of ours", field="cursor") from exc
+        raise InvalidInput("cursor: send `next_cursor` of the page before, unchanged", field="cursor") from exc
 
 
 def _as_json(row: DeadLetterRow) -> dict[str, Any]:

@@ -221,7 +221,7 @@ async def require_owner(connection: AsyncConnection, actor: Actor, *roles: str) 
         return
     if actor.kind == "key" and not await has_owner(connection, actor.tenant.organization_id):
         return
-    raise InsufficientPermissions("Only an owner may make or unmake owners.", required="owner")
+    raise InsufficientPermissions("Only an owner may make or unmake owners: ask one.", required="owner")
 
 
 def _known(user_id: str) -> str:
