@@ -103,9 +103,10 @@ async def _change_next(turn: Turn, target: Target | None) -> None:
         await turn.update()
         await turn.release_schedule()
         return
-    schedules = turn.asker.stores.selling.stripe.subscription_schedules
-    schedule = turn.row.schedule
+    stripe = turn.asker.stores.selling.stripe
+    schedules, schedule = stripe.subscription_schedules, turn.row.schedule
     if not isinstance(schedule, dict) or schedule["status"] != "active":
         # Without the next step it changes nothing, and ends with the period.
         schedule = await schedules.create_from(turn.key("schedule"), turn.row.stripe_subscription_id)
-    await schedules.set_next(turn.key(f"next:{schedule['id']}"), schedule, target.items, target.cycle)
+    present = await stripe.subscriptions.get(turn.row.stripe_subscription_id)
+    await schedules.set_next(turn.key(f"next:{schedule['id']}"), schedule, present, target.items, target.cycle)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Unpack
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, Unpack
 
 import stripe
 from stripe.params import (
@@ -12,13 +12,23 @@ from stripe.params import (
     SubscriptionScheduleListParams,
     SubscriptionScheduleUpdateParams,
     SubscriptionScheduleUpdateParamsPhase,
-    SubscriptionScheduleUpdateParamsPhaseDiscount,
     SubscriptionScheduleUpdateParamsPhaseItem,
 )
 
 from billing.periods import Cycle
 from sinks.stripe.calls import Calls, Json
 from sinks.stripe.item_changes import WantedItem
+
+_COPIED: Final = (
+    "application_fee_percent",
+    "billing_thresholds",
+    "collection_method",
+    "default_payment_method",
+    "description",
+    "on_behalf_of",
+)
+"""What a phase takes in the form in which a subscription shows it."""
+_INVOICE_SETTINGS: Final = ("account_tax_ids", "days_until_due")
 
 
 class SubscriptionSchedules:
@@ -41,16 +51,21 @@ class SubscriptionSchedules:
         """Set the phases: the current one must be among them, with its start."""
         return await self._calls.write(self._schedules.update_async, schedule, key=key, params=params)
 
-    async def set_next(self, key: str, schedule: Json, items: Sequence[WantedItem], cycle: Cycle) -> Json:
-        """Let a subscription have these items when its present phase ends, and go on with them."""
-        present = present_phase(schedule)
-        coming: SubscriptionScheduleUpdateParamsPhase = {
-            "items": [_phase_item(item.price, item.quantity) for item in items],
-            "duration": {"interval": cycle.interval.value, "interval_count": cycle.count},
-            "proration_behavior": "none",
-        }
+    async def set_next(
+        self,
+        key: str,
+        schedule: Json,
+        subscription: Json,
+        items: Sequence[WantedItem],
+        cycle: Cycle,
+    ) -> Json:
+        """Let a subscription have these items when its present phase ends, and go on with them.
+
+        What else the subscription has now, such as its discounts, stays: a phase keeps nothing that it does not list.
+        """
+        phases = next_phases(schedule, subscription, items, cycle)
         return await self.update(
-            key, schedule["id"], phases=[_as_it_is(present), coming], end_behavior="release", proration_behavior="none"
+            key, schedule["id"], phases=phases, end_behavior="release", proration_behavior="none"
         )
 
     async def release(self, key: str, schedule: str) -> Json:
@@ -67,36 +82,67 @@ class SubscriptionSchedules:
         return self._calls.each(self._schedules.list_async, params=params)
 
 
-def present_phase(schedule: Json) -> Json:
-    """Return the phase that a schedule is in."""
+def next_phases(
+    schedule: Json, subscription: Json, items: Sequence[WantedItem], cycle: Cycle
+) -> list[SubscriptionScheduleUpdateParamsPhase]:
+    """Return the phase that a subscription is in, as it is, and the one that follows with other items. Pure."""
     start = schedule["current_phase"]["start_date"]
-    phase: Json = next(phase for phase in schedule["phases"] if phase["start_date"] == start)
-    return phase
-
-
-def _as_it_is(phase: Json) -> SubscriptionScheduleUpdateParamsPhase:
-    """Return a phase as an update repeats it."""
-    params: SubscriptionScheduleUpdateParamsPhase = {
-        "items": [_phase_item(item["price"], item.get("quantity")) for item in phase["items"]],
+    phase = next(phase for phase in schedule["phases"] if phase["start_date"] == start)
+    kept = _kept_terms(subscription)
+    held = {item["price"]["id"]: item for item in subscription["items"]["data"]}
+    present: Any = {
+        **kept,
+        "items": [_phase_item(item["price"], item.get("quantity"), held) for item in phase["items"]],
         "start_date": phase["start_date"],
         "end_date": phase["end_date"],
         "proration_behavior": "none",
     }
     if phase["trial_end"] is not None:
-        params["trial_end"] = phase["trial_end"]
-    if phase["discounts"]:
-        params["discounts"] = [_discount(each) for each in phase["discounts"]]
-    return params
+        present["trial_end"] = phase["trial_end"]
+    coming: Any = {
+        **kept,
+        "items": [_phase_item(item.price, item.quantity, held) for item in items],
+        "duration": {"interval": cycle.interval.value, "interval_count": cycle.count},
+        "proration_behavior": "none",
+    }
+    return [present, coming]
 
 
-def _discount(discount: Json) -> SubscriptionScheduleUpdateParamsPhaseDiscount:
-    """Name a discount once: by itself where it is redeemed, else by what it comes from."""
-    if discount.get("discount"):
-        return {"discount": discount["discount"]}
-    if discount.get("promotion_code"):
-        return {"promotion_code": discount["promotion_code"]}
-    return {"coupon": discount["coupon"]}
+def _kept_terms(subscription: Json) -> dict[str, Any]:
+    """Return a subscription's terms beside its items, as a phase takes them.
+
+    A discount is named by itself, so that it is not redeemed a second time and ends when it would have. Without any the
+    parameter is left out, and the customer's own discount counts, as it does without a schedule. Metadata needs no
+    mention: a phase only adds to it.
+    """
+    terms: dict[str, Any] = {name: subscription[name] for name in _COPIED if subscription.get(name) is not None}
+    if discounts := _references(subscription.get("discounts")):
+        terms["discounts"] = [{"discount": each} for each in discounts]
+    if rates := _references(subscription.get("default_tax_rates")):
+        terms["default_tax_rates"] = rates
+    if (tax := subscription.get("automatic_tax")) and tax["enabled"]:
+        terms["automatic_tax"] = {name: tax[name] for name in ("enabled", "liability") if tax.get(name) is not None}
+    settings = {"days_until_due": subscription.get("days_until_due"), **(subscription.get("invoice_settings") or {})}
+    if said := {name: settings[name] for name in _INVOICE_SETTINGS if settings.get(name) is not None}:
+        terms["invoice_settings"] = said
+    return terms
 
 
-def _phase_item(price: str, quantity: int | None) -> SubscriptionScheduleUpdateParamsPhaseItem:
-    return {"price": price} if quantity is None else {"price": price, "quantity": quantity}
+def _phase_item(
+    price: str, quantity: int | None, held: Mapping[str, Json]
+) -> SubscriptionScheduleUpdateParamsPhaseItem:
+    """Return an item of a phase; one that the subscription has already keeps its own tax rates and discounts."""
+    item: SubscriptionScheduleUpdateParamsPhaseItem = {"price": price}
+    if quantity is not None:
+        item["quantity"] = quantity
+    present = held.get(price, {})
+    if rates := _references(present.get("tax_rates")):
+        item["tax_rates"] = rates
+    if discounts := _references(present.get("discounts")):
+        item["discounts"] = [{"discount": each} for each in discounts]
+    return item
+
+
+def _references(found: Sequence[Any] | None) -> list[str]:
+    """Return the ids of what Stripe lists by id or as a whole."""
+    return [each["id"] if isinstance(each, Mapping) else each for each in found or ()]

@@ -192,7 +192,7 @@ async def _schedules(business: Business, subscription: str) -> None:
     )
     second = await gateway.subscription_schedules.create_from("schedule:other", other["id"])
     coming = [WantedItem(business.prices["seats"], 3), WantedItem(business.prices["tokens"], None)]
-    await gateway.subscription_schedules.set_next("schedule:next", second, coming, Cycle(Interval.MONTH))
+    await gateway.subscription_schedules.set_next("schedule:next", second, other, coming, Cycle(Interval.MONTH))
     assert len((await gateway.subscription_schedules.get(second["id"]))["phases"]) == 2
     await gateway.subscription_schedules.cancel("schedule:cancel", second["id"])
     assert len(await listed(gateway.subscription_schedules.each())) == 2

@@ -149,7 +149,7 @@ def _due_by_choice(world: World, subscription: Obj) -> Iterator[Due]:
     schedule = schedules.of(world, subscription)
     if schedule is not None and schedule["current_phase"] is not None:
         over = schedule["current_phase"]["end_date"]
-        yield over, 2, lambda: schedules.change_phase(world, subscription, over)
+        yield over, 2, partial(schedules.change_phase, world, subscription, over)
         last = schedule["phases"][-1]["end_date"]
         if schedule.get("_expiring_for") != last:
             yield last - _EXPIRING_S, 6, lambda: _announce_expiry(world, schedule, last)

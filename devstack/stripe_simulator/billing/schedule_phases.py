@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from devstack.stripe_simulator.billing.periods import step
 from devstack.stripe_simulator.billing.subscription_items import held
-from devstack.stripe_simulator.billing.subscriptions import PRORATIONS
+from devstack.stripe_simulator.billing.subscriptions import NO_TAX, PRORATIONS, read_automatic_tax
 from devstack.stripe_simulator.failures import Obj, invalid_parameter, missing_parameter
 from devstack.stripe_simulator.forms import Parameters
 from devstack.stripe_simulator.world import World
@@ -31,12 +31,18 @@ def read(world: World, sent: Parameters, start: int) -> list[Obj]:
 def of_subscription(subscription: Obj) -> Obj:
     """Return the phase that a subscription is in when a schedule is made of it: its present period."""
     items = held(subscription)
+    named = [{"discount": each} for each in subscription["discounts"]]
     return _phase(
+        automatic_tax=subscription["automatic_tax"],
+        default_payment_method=subscription["default_payment_method"],
+        description=subscription["description"],
+        discounts=_shown(named),
         start_date=min(item["current_period_start"] for item in items),
         end_date=min(item["current_period_end"] for item in items),
         currency=subscription["currency"],
         items=[_item(item["price"]["id"], item.get("quantity"), {}) for item in items],
         trial_end=subscription["trial_end"],
+        _discounts=named,
     )
 
 
@@ -44,11 +50,14 @@ def _read_one(world: World, entry: Parameters, start: int) -> Obj:
     items, discounts = _items(world, entry), _discounts(entry)
     trial_end = entry.integer("trial_end")
     end = _end(entry, start)
+    entry.choice("collection_method", ("charge_automatically",))
     return _phase(
+        automatic_tax=read_automatic_tax(entry) or NO_TAX,
         billing_cycle_anchor=entry.choice("billing_cycle_anchor", _ANCHORS) or None,
         currency=entry.text("currency") or world.get("price", items[0]["price"])["currency"],
         default_payment_method=entry.text("default_payment_method") or None,
-        discounts=[{"coupon": None, "discount": None, "promotion_code": None} | each for each in discounts or []],
+        description=entry.text("description") or None,
+        discounts=_shown(discounts or []),
         end_date=end,
         items=items,
         metadata=entry.metadata(),
@@ -63,6 +72,7 @@ def _phase(**fields: object) -> Obj:
     return {
         "add_invoice_items": [],
         "application_fee_percent": None,
+        "automatic_tax": NO_TAX,
         "billing_cycle_anchor": None,
         "billing_thresholds": None,
         "collection_method": None,
@@ -106,9 +116,13 @@ def _discounts(entry: Parameters) -> list[dict[str, str]] | None:
     if sent is None:
         return None
     return [
-        {name: value for name in ("coupon", "promotion_code") if (value := each.text(name)) is not None}
+        {name: value for name in ("coupon", "discount", "promotion_code") if (value := each.text(name)) is not None}
         for each in sent
     ]
+
+
+def _shown(discounts: list[dict[str, str]]) -> list[Obj]:
+    return [{"coupon": None, "discount": None, "promotion_code": None} | each for each in discounts]
 
 
 def _end(entry: Parameters, start: int) -> int:

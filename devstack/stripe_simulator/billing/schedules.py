@@ -7,6 +7,8 @@ quantity.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from devstack.stripe_simulator.billing import changes, collection, discounts, standing
 from devstack.stripe_simulator.billing.changes import Change
 from devstack.stripe_simulator.billing.subscription_items import ItemChange, held
@@ -46,12 +48,18 @@ def change_phase(world: World, subscription: Obj, at: int) -> None:
 
 
 def enter(world: World, subscription: Obj, phase: Obj, at: int) -> None:
-    """Give a subscription what a phase says."""
-    fields: Obj = {"metadata": subscription["metadata"] | (phase["metadata"] or {})}
-    if phase["default_payment_method"]:
-        fields["default_payment_method"] = phase["default_payment_method"]
-    if phase["_discounts"] is not None:
-        fields["discounts"] = [discounts.redeem(world, subscription, **entry) for entry in phase["_discounts"]]
+    """Give a subscription what a phase says.
+
+    What a phase does not list is not kept: discounts come from the subscription's customer then, who has none here, and
+    the card from the customer's settings. Only metadata is added to what there is.
+    """
+    fields: Obj = {
+        "automatic_tax": phase["automatic_tax"],
+        "default_payment_method": phase["default_payment_method"],
+        "description": phase["description"],
+        "discounts": _discounts(world, subscription, phase["_discounts"] or []),
+        "metadata": subscription["metadata"] | (phase["metadata"] or {}),
+    }
     ends = [item["current_period_end"] for item in held(subscription)]
     change = Change(
         items=item_changes(subscription, phase),
@@ -66,6 +74,13 @@ def enter(world: World, subscription: Obj, phase: Obj, at: int) -> None:
         collection.finalize(world, invoice)
         if invoice["status"] == "open":
             collection.attempt(world, invoice, off_session=True)
+
+
+def _discounts(world: World, subscription: Obj, entries: Sequence[dict[str, str]]) -> list[str]:
+    """Return a phase's discounts; an existing one is used on, and is over where the subscription has it no more."""
+    named = [entry.get("discount") or discounts.redeem(world, subscription, **entry) for entry in entries]
+    reused = {entry["discount"] for entry in entries if "discount" in entry}
+    return [each for each in named if each not in reused or each in subscription["discounts"]]
 
 
 def _needs_new_anchor(world: World, subscription: Obj, phase: Obj) -> bool:

@@ -20,10 +20,11 @@ BEHAVIORS = ("allow_incomplete", "default_incomplete", "error_if_incomplete")
 PRORATIONS = ("always_invoice", "create_prorations", "none")
 _STATUSES = ("active", "canceled", "incomplete", "incomplete_expired", "past_due", "paused", "trialing", "unpaid")
 _LONGEST_TRIAL_DAYS = 730
+NO_TAX: Obj = {"disabled_reason": None, "enabled": False, "liability": None}
 _BLANK: Obj = {
     "application": None,
     "application_fee_percent": None,
-    "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
+    "automatic_tax": NO_TAX,
     "billing_cycle_anchor_config": None,
     "billing_schedules": [],
     "billing_thresholds": None,
@@ -144,6 +145,8 @@ def read_fields(world: World, sent: Parameters, subscription: Obj) -> Obj:
     if method := sent.text("default_payment_method"):
         customer = world.get("customer", subscription["customer"])
         fields["default_payment_method"] = check_attached(world, customer, method, "default_payment_method")["id"]
+    if (tax := read_automatic_tax(sent)) is not None:
+        fields["automatic_tax"] = tax
     if sent.given("description"):
         fields["description"] = sent.text("description") or None
     if (settings := sent.mapping("trial_settings")) is not None:
@@ -162,6 +165,12 @@ def read_fields(world: World, sent: Parameters, subscription: Obj) -> Obj:
         }
     sent.choice("collection_method", ("charge_automatically",))
     return fields
+
+
+def read_automatic_tax(sent: Parameters) -> Obj | None:
+    """Return `automatic_tax`, None where it is not said; kept and shown only: no tax is computed."""
+    tax = sent.mapping("automatic_tax")
+    return None if tax is None else {**NO_TAX, "enabled": tax.boolean("enabled") or False}
 
 
 def read_cancel_at(sent: Parameters, subscription: Obj, now: int) -> Obj:

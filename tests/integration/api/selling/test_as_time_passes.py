@@ -19,6 +19,7 @@ from tests.integration.api.selling.subscribers import (
     SEATS,
     SOLO,
     act,
+    at_stripe,
     change,
     customer_with,
     keyed,
@@ -125,6 +126,27 @@ def test_the_scheduled_change_takes_place(shop: Shop) -> None:
     assert (now["scheduled_change"], now["current_period_start"]) == (None, made["current_period_end"])
     history = shop.client.get(f"/api/v1/subscriptions/{made['id']}/changes").json()["data"]
     assert sum(line["mrr_delta_minor"] for line in history) == 2000
+
+
+def test_a_change_with_the_next_period_keeps_the_discount(shop: Shop) -> None:
+    shop.sell(**SEATS)
+    shop.client.post(
+        "/api/v1/discount-codes", json={"code": "LOYAL20", "percent_off": "20", "duration": "forever"}
+    ).raise_for_status()
+    made = subscribe(shop, "seats", quantity=5, discount_code="LOYAL20")
+    later = {"quantity": 3, "timing": "next_billing_cycle"}
+    shown = shop.client.post(f"/api/v1/subscriptions/{made['id']}/preview", json=later).json()
+    assert (shown["discount_minor"], shown["total_minor"]) == (720, 2880)
+    change(shop, made, **later).raise_for_status()
+    (discount,) = at_stripe(shop, made)["discounts"]
+    coming = shop.client.get(f"/api/v1/subscriptions/{made['id']}/upcoming-invoice").json()
+    assert (coming["discount_minor"], coming["total_minor"]) == (720, 2880)
+    pass_period(shop, made)
+    assert look(shop, made)["quantity"] == 3
+    billed = shop.client.get("/api/v1/invoices", params={"subscription_id": made["id"]}).json()["data"][0]
+    for name in ("subtotal_minor", "discount_minor", "total_minor"):
+        assert billed[name] == shown[name], name
+    assert at_stripe(shop, made)["discounts"] == [discount]
 
 
 def test_what_paused_for_want_of_a_payment_method_runs_again(shop: Shop) -> None:

@@ -145,6 +145,30 @@ def test_a_change_of_the_present_phase_takes_effect(stripe: Stripe) -> None:
     assert stripe.get("invoiceitems", pending=True)["data"] == []
 
 
+def test_a_phase_keeps_nothing_of_the_subscription_that_it_does_not_list(stripe: Stripe) -> None:
+    planned = Planned(stripe)
+    coupon = stripe.post("coupons", percent_off=50, duration="forever")["id"]
+    card = stripe.set_card(planned.customer, "visa")
+    has = {"discounts": [{"coupon": coupon}], "default_payment_method": card, "automatic_tax": {"enabled": True}}
+    discount = stripe.post(f"subscriptions/{planned.subscription}", **has)["discounts"][0]
+    listed = {**has, "discounts": [{"discount": discount}]}
+    schedule, path = stripe.get(planned.path), f"subscriptions/{planned.subscription}"
+    present = {"start_date": schedule["phases"][0]["start_date"], "end_date": schedule["phases"][0]["end_date"]}
+    first = {**present, **listed, "items": [{"price": planned.twenty}]}
+    kept = {**listed, "items": [{"price": planned.ten}], "duration": MONTH}
+    bare = {"items": [{"price": planned.ten}], "duration": MONTH}
+    stripe.post(planned.path, phases=[first, kept, bare])
+    stripe.advance(planned.clock, "2026-05-02")
+    subscription = stripe.get(path)
+    assert (subscription["discounts"], subscription["default_payment_method"]) == ([discount], card)
+    assert subscription["automatic_tax"]["enabled"] is True
+    stripe.advance(planned.clock, "2026-06-02")
+    subscription = stripe.get(path)
+    assert (subscription["discounts"], subscription["default_payment_method"]) == ([], None)
+    assert subscription["automatic_tax"]["enabled"] is False
+    assert [invoice["total"] for invoice in stripe.invoices(planned.subscription)] == [2000, 500, 1000]
+
+
 def test_release_and_cancel_by_hand(stripe: Stripe) -> None:
     planned = Planned(stripe)
     assert stripe.post(f"{planned.path}/release")["status"] == "released"
