@@ -46,16 +46,16 @@ async def change(
 ) -> Response:
     """Change what is subscribed to. A card that is declined leaves everything as it was.
 
-    An immediate change also withdraws one that was to come with the next period.
+    An immediate change also withdraws one that was to come with the next period; the plan and quantity that there are
+    already do only that.
     """
 
     async def check(row: SubscriptionRow) -> Target:
         target = await read_target(asker.stores, asker.actor, row, body)
         if body.timing == "next_billing_cycle":
             require_next_period(row)
-            if not target.changes and not has_scheduled_change(row):
-                raise nothing_to_change(row)
-        elif not target.changes:
+        # Also at once: where the change was made and charged, but what was to come not withdrawn, a repetition does it.
+        if not target.changes and not has_scheduled_change(row):
             raise nothing_to_change(row)
         return target
 
@@ -82,7 +82,9 @@ async def history(
 
 
 async def _change_now(body: ChangeSubscription, turn: Turn, target: Target | None) -> None:
-    if target is not None:
+    if target is None or not target.changes:
+        await turn.update()
+    else:
         params: dict[str, Any] = {
             "items": target.changes,
             "proration_behavior": PRORATIONS[body.proration],

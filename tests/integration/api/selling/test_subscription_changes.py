@@ -153,6 +153,24 @@ def test_an_immediate_change_takes_the_place_of_a_scheduled_one(shop: Shop) -> N
     assert (changed["quantity"], changed["scheduled_change"]) == (10, None)
 
 
+@pytest.mark.parametrize("key", [None, "same"])
+def test_a_change_that_was_made_is_repeated_to_withdraw_the_scheduled_one(shop: Shop, key: str | None) -> None:
+    shop.sell(**SEATS)
+    made = subscribe(shop, "seats", quantity=9)
+    change(shop, made, quantity=2, timing="next_billing_cycle").raise_for_status()
+    shop.stripe_down(path=f"/v1/subscription_schedules/{at_stripe(shop, made)['schedule']}/release")
+    path, headers = f"/api/v1/subscriptions/{made['id']}", keyed() if key else {}
+    body = {"quantity": 10, "proration": "invoice_now"}
+    assert shop.client.patch(path, json=body, headers=headers).status_code == 503
+    shop.stripe_up()
+    assert at_stripe(shop, made)["items"]["data"][0]["quantity"] == 10
+    billed = len(invoices_at_stripe(shop, made))
+    done = repeated(lambda: shop.client.patch(path, json=body, headers=headers)).json()
+    assert (done["quantity"], done["scheduled_change"]) == (10, None)
+    assert len(invoices_at_stripe(shop, made)) == billed
+    assert error_of(change(shop, made, quantity=10)) == (422, "NOTHING_TO_CHANGE")
+
+
 def test_a_declined_card_leaves_a_change_undone(shop: Shop) -> None:
     shop.sell(**SEATS)
     made = subscribe(shop, "seats", quantity=1)
