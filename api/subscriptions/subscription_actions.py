@@ -51,8 +51,8 @@ async def cancel(
 ) -> Response:
     """End a subscription: now, or with the period that is paid. A change that was to come is withdrawn.
 
-    `now` gives no money back and bills nothing more: the rest of the period is neither refunded nor prorated, and usage
-    since the last invoice stays unbilled.
+    `now` bills at once what no invoice has yet: usage of the period and prorations of earlier changes. It gives no
+    money back: the rest of the period is neither refunded nor prorated.
     """
     details: dict[str, str] = {}
     if body.reason is not None:
@@ -67,14 +67,7 @@ async def cancel(
         require_action(row, Action.CANCEL if now else Action.SCHEDULE_CANCELLATION)
 
     async def write(turn: Turn, _: None) -> None:
-        # Stripe lets nobody end what a schedule manages.
-        await turn.release_schedule()
-        if not now:
-            await turn.update(cancel_at_period_end=True, **said)
-            return
-        await turn.update(**said)
-        if not turn.row.ended:
-            await asker.stores.selling.stripe.subscriptions.cancel_now(turn.row.stripe_subscription_id)
+        await (_end_now if now else _end_with_period)(turn, said)
 
     return await take_turn(asker, id, "cancel", check=check, write=write, reason=body.comment or body.reason)
 
@@ -182,6 +175,36 @@ async def trial(
         await turn.update(trial_end=trial_end, proration_behavior="none", payment_behavior="error_if_incomplete")
 
     return await take_turn(asker, id, "trial", check=check, write=write, reason=body.reason)
+
+
+async def _end_with_period(turn: Turn, said: dict[str, Any]) -> None:
+    """Let a subscription end with its period.
+
+    Stripe lets nobody end what a schedule manages, and releasing the schedule alone would only undo what was to come.
+    So the schedule itself learns to end the subscription before it is let go: whatever fails, the customer does not go
+    on at the present terms.
+    """
+    stripe, schedule = turn.asker.stores.selling.stripe, turn.active_schedule
+    if schedule is not None:
+        schedules, present = stripe.subscription_schedules, await stripe.subscriptions.get(turn.stripe_id)
+        await schedules.end_with_phase(turn.key(f"end:{schedule['id']}"), schedule, present)
+        await schedules.release(turn.key(f"release:{schedule['id']}"), schedule["id"], preserve_cancel_date=True)
+    await turn.update(cancel_at_period_end=True, **said)
+
+
+async def _end_now(turn: Turn, said: dict[str, Any]) -> None:
+    """End a subscription at once, in one call, with an invoice of what is not billed yet."""
+    stripe, schedule = turn.asker.stores.selling.stripe, turn.active_schedule
+    # A mark first: of what has ended a repetition could not tell whether it was its own doing.
+    if schedule is not None:
+        await turn.update(**said)
+        await stripe.subscription_schedules.cancel(
+            turn.key(f"cancel:{schedule['id']}"), schedule["id"], invoice_now=True, prorate=False
+        )
+        return
+    await turn.update()
+    if not turn.row.ended:
+        await stripe.subscriptions.cancel_now(turn.stripe_id, invoice_now=True, prorate=False, **said)
 
 
 def _require_not_ended(row: SubscriptionRow) -> None:

@@ -99,8 +99,8 @@ class ChangeSubscription(SentBody):
     quantity: Quantity | None = None
     timing: Timing = Field(
         default="immediate",
-        description="`next_billing_cycle`: from the next period on, and nothing is prorated. The same plan and quantity"
-        " as now withdraw a change that was to come.",
+        description="`next_billing_cycle`: from the next period on, and nothing is prorated. Either way the same plan and"
+        " quantity as now withdraw a change that was to come.",
     )
     proration: Prorating = Field(
         default="prorate",
@@ -121,7 +121,9 @@ class CancelSubscription(SentBody):
         extra="forbid", json_schema_extra={"example": {"at": "period_end", "reason": "too_expensive"}}
     )
 
-    at: Literal["now", "period_end"] = Field(default="period_end", description="`now` gives no money back.")
+    at: Literal["now", "period_end"] = Field(
+        default="period_end", description="`now` bills what was used and gives no money back."
+    )
     reason: Feedback | None = None
     comment: str | None = Field(default=None, max_length=5000, description="In the customer's words.")
 

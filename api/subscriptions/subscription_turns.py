@@ -84,20 +84,29 @@ class Turn:
         """Say whether an earlier try of the same request changed it already."""
         return self.row.request_mark == self.mark
 
+    @property
+    def stripe_id(self) -> str:
+        """Return Stripe's id of the subscription."""
+        return self.row.stripe_subscription_id
+
+    @property
+    def active_schedule(self) -> dict[str, Any] | None:
+        """Return Stripe's schedule of what is to come, if there is one."""
+        schedule = self.row.schedule
+        return schedule if isinstance(schedule, dict) and schedule["status"] == "active" else None
+
     async def update(self, **params: Any) -> None:
         """Change it at Stripe, unless that is done; parameters as Stripe takes them. Raises: PaymentFailed."""
         if self.repeated:
             return
-        stripe_id = self.row.stripe_subscription_id
         with explained_refusals():
             await self.asker.stores.selling.stripe.subscriptions.update(
-                self.key("update"), stripe_id, metadata={MARK: self.mark}, **params
+                self.key("update"), self.stripe_id, metadata={MARK: self.mark}, **params
             )
 
     async def release_schedule(self) -> None:
         """Withdraw what was to come, if anything was."""
-        schedule = self.row.schedule
-        if isinstance(schedule, dict) and schedule["status"] == "active":
+        if (schedule := self.active_schedule) is not None:
             schedules = self.asker.stores.selling.stripe.subscription_schedules
             await schedules.release(self.key(f"release:{schedule['id']}"), schedule["id"])
 

@@ -10,6 +10,7 @@ from stripe.params import (
     SubscriptionScheduleCancelParams,
     SubscriptionScheduleCreateParams,
     SubscriptionScheduleListParams,
+    SubscriptionScheduleReleaseParams,
     SubscriptionScheduleUpdateParams,
     SubscriptionScheduleUpdateParamsPhase,
     SubscriptionScheduleUpdateParamsPhaseItem,
@@ -68,9 +69,17 @@ class SubscriptionSchedules:
             key, schedule["id"], phases=phases, end_behavior="release", proration_behavior="none"
         )
 
-    async def release(self, key: str, schedule: str) -> Json:
-        """Drop what is to come; the subscription goes on as it is."""
-        return await self._calls.write(self._schedules.release_async, schedule, key=key)
+    async def end_with_phase(self, key: str, schedule: Json, subscription: Json) -> Json:
+        """Drop what is to come, and let the subscription end with its present phase: both, or neither."""
+        present = present_phase(schedule, subscription)
+        return await self.update(
+            key, schedule["id"], phases=[present], end_behavior="cancel", proration_behavior="none"
+        )
+
+    async def release(self, key: str, schedule: str, *, preserve_cancel_date: bool = False) -> Json:
+        """Drop what is to come; the subscription goes on as it is, or ends when the schedule would have ended it."""
+        params: SubscriptionScheduleReleaseParams = {"preserve_cancel_date": preserve_cancel_date}
+        return await self._calls.write(self._schedules.release_async, schedule, key=key, params=params)
 
     async def cancel(self, key: str, schedule: str, *, invoice_now: bool = False, prorate: bool = False) -> Json:
         """End the schedule and its subscription at once."""
@@ -86,12 +95,23 @@ def next_phases(
     schedule: Json, subscription: Json, items: Sequence[WantedItem], cycle: Cycle
 ) -> list[SubscriptionScheduleUpdateParamsPhase]:
     """Return the phase that a subscription is in, as it is, and the one that follows with other items. Pure."""
+    held = _held_items(subscription)
+    coming: Any = {
+        **_kept_terms(subscription),
+        "items": [_phase_item(item.price, item.quantity, held) for item in items],
+        "duration": {"interval": cycle.interval.value, "interval_count": cycle.count},
+        "proration_behavior": "none",
+    }
+    return [present_phase(schedule, subscription), coming]
+
+
+def present_phase(schedule: Json, subscription: Json) -> SubscriptionScheduleUpdateParamsPhase:
+    """Return the phase that a subscription is in, as an update repeats it. Pure."""
     start = schedule["current_phase"]["start_date"]
     phase = next(phase for phase in schedule["phases"] if phase["start_date"] == start)
-    kept = _kept_terms(subscription)
-    held = {item["price"]["id"]: item for item in subscription["items"]["data"]}
+    held = _held_items(subscription)
     present: Any = {
-        **kept,
+        **_kept_terms(subscription),
         "items": [_phase_item(item["price"], item.get("quantity"), held) for item in phase["items"]],
         "start_date": phase["start_date"],
         "end_date": phase["end_date"],
@@ -99,13 +119,12 @@ def next_phases(
     }
     if phase["trial_end"] is not None:
         present["trial_end"] = phase["trial_end"]
-    coming: Any = {
-        **kept,
-        "items": [_phase_item(item.price, item.quantity, held) for item in items],
-        "duration": {"interval": cycle.interval.value, "interval_count": cycle.count},
-        "proration_behavior": "none",
-    }
-    return [present, coming]
+    repeated: SubscriptionScheduleUpdateParamsPhase = present
+    return repeated
+
+
+def _held_items(subscription: Json) -> dict[str, Json]:
+    return {item["price"]["id"]: item for item in subscription["items"]["data"]}
 
 
 def _kept_terms(subscription: Json) -> dict[str, Any]:

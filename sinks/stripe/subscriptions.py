@@ -82,9 +82,11 @@ class Subscriptions:
         """Take back a cancellation at the period's end; one that has ended stays ended."""
         return await self.update(key, subscription, cancel_at_period_end=False)
 
-    async def cancel_now(self, subscription: str, *, invoice_now: bool = False, prorate: bool = False) -> Json:
-        """End it at once. Done already counts as done. Raises: NotFoundError if there never was one."""
-        params: SubscriptionCancelParams = {"invoice_now": invoice_now, "prorate": prorate}
+    async def cancel_now(self, subscription: str, /, **params: Unpack[SubscriptionCancelParams]) -> Json:
+        """End it at once. Done already counts as done. Raises: NotFoundError if there never was one.
+
+        `invoice_now` bills usage and prorations that no invoice has yet; `prorate` gives unused time back.
+        """
         try:
             return await self._calls.delete(self._subscriptions.cancel_async, subscription, params=params)
         except NotFoundError:

@@ -9,7 +9,7 @@ from devstack.stripe_simulator.billing import collection, cycle, discounts, invo
 from devstack.stripe_simulator.billing.periods import DAY, step
 from devstack.stripe_simulator.currencies import check_currency
 from devstack.stripe_simulator.customers import check_attached
-from devstack.stripe_simulator.failures import Obj, invalid_parameter, missing_parameter
+from devstack.stripe_simulator.failures import Obj, StripeFailure, invalid_parameter, missing_parameter
 from devstack.stripe_simulator.forms import Parameters
 from devstack.stripe_simulator.pages import Page, paginate, within
 from devstack.stripe_simulator.routes import Call, Route
@@ -177,6 +177,9 @@ def read_cancel_at(sent: Parameters, subscription: Obj, now: int) -> Obj:
     """Return what `cancel_at` and `cancel_at_period_end` set."""
     ends = [item["current_period_end"] for item in subscription_items.held(subscription)]
     at_end, word = sent.boolean("cancel_at_period_end"), sent.text("cancel_at")
+    if subscription["schedule"] is not None and not (at_end is None and word is None):
+        message = f"The subscription is managed by the subscription schedule `{subscription['schedule']}`, and updating"
+        raise StripeFailure(f"{message} any cancelation behavior directly is not allowed. Update the schedule instead.")
     if at_end and word:
         raise invalid_parameter("cancel_at", "You may only specify one of `cancel_at` and `cancel_at_period_end`.")
     if at_end:

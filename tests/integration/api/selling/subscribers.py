@@ -117,6 +117,16 @@ def change(shop: Shop, subscription: dict[str, Any], **body: Any) -> httpx.Respo
     return shop.client.patch(f"/api/v1/subscriptions/{subscription['id']}", json=body)
 
 
+def use(shop: Shop, subscription: dict[str, Any], value: int) -> None:
+    """Report usage of the one meter of a subscription at Stripe, as worker jobs would."""
+    held = at_stripe(shop, subscription)
+    named = {item["price"]["recurring"]["meter"] for item in held["items"]["data"]} - {None}
+    (meter,) = [each for each in shop.stripe.objects("billing.meter") if each["id"] in named]
+    payload = {"payload[stripe_customer_id]": held["customer"], "payload[value]": str(value)}
+    sent = {"event_name": meter["event_name"], **payload}
+    shop.stripe.control.post("/v1/billing/meter_events", data=sent).raise_for_status()
+
+
 def look(shop: Shop, subscription: dict[str, Any]) -> dict[str, Any]:
     """Let Postgres follow Stripe, as events do; return the subscription."""
     customer = at_stripe(shop, subscription)["customer"]

@@ -26,6 +26,7 @@ from tests.integration.api.selling.subscribers import (
     look,
     pay_with,
     subscribe,
+    use,
 )
 from tests.integration.api.service import Service
 from tests.integration.stripe.simulator_process import SimulatorProcess, simulator_process
@@ -147,6 +148,25 @@ def test_a_change_with_the_next_period_keeps_the_discount(shop: Shop) -> None:
     for name in ("subtotal_minor", "discount_minor", "total_minor"):
         assert billed[name] == shown[name], name
     assert at_stripe(shop, made)["discounts"] == [discount]
+
+
+def test_a_cancellation_now_bills_what_was_used_and_gives_nothing_back(shop: Shop) -> None:
+    shop.sell(trial_days=0)
+    made = subscribe(shop, "team", quantity=2)
+    change(shop, made, quantity=4).raise_for_status()
+    use(shop, made, 1_000_000)
+    shop.stripe.control.post("/_simulator/advance", json={"seconds": 3_600}).raise_for_status()
+    ended = act(shop, made, "cancel", {"at": "now"})
+    assert ended["status"] == "canceled"
+    invoices = shop.client.get("/api/v1/invoices", params={"subscription_id": made["id"]}).json()["data"]
+    (final,) = [each for each in invoices if each["billing_reason"] != "subscription_create"]
+    lines = shop.client.get(f"/api/v1/invoices/{final['id']}/lines").json()["data"]
+    usage = [line["amount_minor"] for line in lines if not line["proration"]]
+    prorated = [line["amount_minor"] for line in lines if line["proration"]]
+    assert (usage, final["status"]) == ([40_000], "paid")
+    # Of two more seats for the period that they were bought in; what is left of it is not given back.
+    assert sorted(amount > 0 for amount in prorated) == [False, True]
+    assert 2_300 < sum(prorated) <= 2_400
 
 
 def test_what_paused_for_want_of_a_payment_method_runs_again(shop: Shop) -> None:

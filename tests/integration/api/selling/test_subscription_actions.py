@@ -90,11 +90,33 @@ def test_a_cancellation_now_is_for_good(shop: Shop) -> None:
     assert len(shop.stripe.calls()) == before
 
 
-def test_a_cancellation_withdraws_what_was_to_come(shop: Shop) -> None:
+@pytest.mark.parametrize("at", ["period_end", "now"])
+def test_a_cancellation_withdraws_what_was_to_come(shop: Shop, at: str) -> None:
     shop.sell(**SEATS)
     made = subscribe(shop, "seats", quantity=5)
     change(shop, made, quantity=2, timing="next_billing_cycle").raise_for_status()
-    ending = act(shop, made, "cancel", {"at": "period_end"})
+    ending = act(shop, made, "cancel", {"at": at, "reason": "unused"})
+    assert (ending["scheduled_change"], ending["quantity"]) == (None, 5)
+    assert ending["cancellation"]["reason"] == "unused"
+    assert ending["cancel_at_period_end"] is (at == "period_end")
+    assert ending["status"] == ("active" if at == "period_end" else "canceled")
+    assert ("cancel_scheduled" if at == "period_end" else "canceled") in kinds(shop, made)
+
+
+@pytest.mark.parametrize("path", ["/v1/subscription_schedules/{schedule}/release", "/v1/subscriptions/{id}"])
+def test_what_was_to_come_is_not_withdrawn_without_the_end(shop: Shop, path: str) -> None:
+    shop.sell(**SEATS)
+    made = subscribe(shop, "seats", quantity=5)
+    change(shop, made, quantity=2, timing="next_billing_cycle").raise_for_status()
+    shop.stripe_down(path=path.format(**at_stripe(shop, made)), method="POST")
+    headers, asked = keyed(), f"/api/v1/subscriptions/{made['id']}/cancel"
+    assert shop.client.post(asked, json={}, headers=headers).status_code == 503
+    shop.stripe_up()
+    held = at_stripe(shop, made)
+    schedules = {each["id"]: each for each in shop.stripe.objects("subscription_schedule")}
+    ends = held["cancel_at"] or schedules[held["schedule"]]["end_behavior"] == "cancel"
+    assert ends, "it would go on for five"
+    ending = repeated(lambda: shop.client.post(asked, json={}, headers=headers)).json()
     assert (ending["scheduled_change"], ending["cancel_at_period_end"]) == (None, True)
 
 
