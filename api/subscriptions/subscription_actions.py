@@ -19,6 +19,7 @@ from api.subscriptions.subscription_models import (
     PauseSubscription,
     SubscriptionBody,
 )
+from api.subscriptions.subscription_targets import has_scheduled_change
 from api.subscriptions.subscription_turns import (
     SubscriptionId,
     Turn,
@@ -123,10 +124,15 @@ async def resume(
     asker: Writing,
     body: Because = _NO_REASON,
 ) -> Response:
-    """Collect again; what is paused because its trial ended unpaid begins a period, which is billed at once."""
+    """Collect again; what is paused because its trial ended unpaid begins a period, which is billed at once.
+
+    Where a change is scheduled, beginning a period is refused with 422 CHANGE_SCHEDULED.
+    """
 
     async def check(row: SubscriptionRow) -> None:
-        if row.state is not Status.PAUSED:
+        if row.state is Status.PAUSED:
+            _require_nothing_scheduled(row)
+        else:
             require_action(row, Action.RESUME_COLLECTION)
             require_seller(asker.actor, "resume what they paused")
             if row.pause_behavior is None:
@@ -151,7 +157,11 @@ async def trial(
     body: ChangeTrial,
     asker: Writing,
 ) -> Response:
-    """Move the end of the trial, or begin one; `now` ends it, and a card that is declined leaves it as it was."""
+    """Move the end of the trial, or begin one; `now` ends it, and a card that is declined leaves it as it was.
+
+    A trial that begins in a paid period lasts at least as long: 422 TRIAL_TOO_SHORT otherwise. Where a change is
+    scheduled: 422 CHANGE_SCHEDULED.
+    """
     ends_at = body.ends_at
     if isinstance(ends_at, datetime):
         require_seller(asker.actor, "give a trial")
@@ -159,6 +169,7 @@ async def trial(
     async def check(row: SubscriptionRow) -> None:
         if not isinstance(ends_at, datetime):
             require_action(row, Action.END_TRIAL)
+            _require_nothing_scheduled(row)
             return
         _require_future(ends_at, asker, "ends_at")
         if ends_at > asker.stores.clock() + timedelta(days=MAX_TRIAL_DAYS):
@@ -169,6 +180,8 @@ async def trial(
             )
         if row.state is not Status.TRIALING:
             require_action(row, Action.START_TRIAL)
+            _require_paid_time_kept(ends_at, row)
+        _require_nothing_scheduled(row)
 
     async def write(turn: Turn, _: None) -> None:
         trial_end = int(ends_at.timestamp()) if isinstance(ends_at, datetime) else "now"
@@ -215,6 +228,29 @@ def _require_not_ended(row: SubscriptionRow) -> None:
             code="ALREADY_CANCELED",
             status=row.status,
             allowed=[],
+        )
+
+
+def _require_nothing_scheduled(row: SubscriptionRow) -> None:
+    """Refuse to move a period's end while a change waits for it: the change would come at the old date."""
+    if has_scheduled_change(row):
+        raise BusinessLogicError(
+            "A change is scheduled for the end of the present period, which this would move. Withdraw the change first:"
+            f' PATCH {PREFIX}/subscriptions/{row.id} with "quantity": {row.quantity} and "timing":'
+            ' "next_billing_cycle"; schedule it again afterwards.',
+            code="CHANGE_SCHEDULED",
+        )
+
+
+def _require_paid_time_kept(ends_at: datetime, row: SubscriptionRow) -> None:
+    """Refuse a trial that ends, and bills anew, before the time that is paid already."""
+    if ends_at < row.current_period_end:
+        raise BusinessLogicError(
+            f"The subscription is paid until {row.current_period_end:%Y-%m-%d %H:%M} UTC, and a trial that ends earlier"
+            " would bill that time once more: write that instant or a later one.",
+            code="TRIAL_TOO_SHORT",
+            field="ends_at",
+            least=row.current_period_end.isoformat(),
         )
 
 

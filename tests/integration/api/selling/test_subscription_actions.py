@@ -177,5 +177,22 @@ def test_a_trial_is_extended_and_ended(shop: Shop) -> None:
 def test_a_trial_may_begin_in_the_middle(shop: Shop) -> None:
     shop.sell(**SOLO)
     made = subscribe(shop, "solo")
-    later = datetime.now(UTC).replace(microsecond=0) + timedelta(days=5)
-    assert act(shop, made, "trial", {"ends_at": later.isoformat()})["status"] == "trialing"
+    paid_until = datetime.fromisoformat(made["current_period_end"])
+    early = paid_until - timedelta(seconds=1)
+    refused = ask(shop, made, "trial", ends_at=early.isoformat())
+    assert error_of(refused) == (422, "TRIAL_TOO_SHORT")
+    assert datetime.fromisoformat(refused.json()["error"]["details"]["least"]) == paid_until
+    begun = act(shop, made, "trial", {"ends_at": paid_until.isoformat()})
+    assert (begun["status"], begun["trial_end"]) == ("trialing", made["current_period_end"])
+
+
+def test_a_trial_does_not_move_away_from_a_scheduled_change(shop: Shop) -> None:
+    shop.sell(**{**SEATS, "trial_days": 7})
+    made = subscribe(shop, "seats", quantity=5)
+    change(shop, made, quantity=2, timing="next_billing_cycle").raise_for_status()
+    later = (datetime.fromisoformat(made["trial_end"]) + timedelta(days=3)).isoformat()
+    for ends_at in ("now", later):
+        assert error_of(ask(shop, made, "trial", ends_at=ends_at)) == (422, "CHANGE_SCHEDULED")
+    assert at_stripe(shop, made)["trial_end"] == int(datetime.fromisoformat(made["trial_end"]).timestamp())
+    change(shop, made, quantity=5, timing="next_billing_cycle").raise_for_status()
+    assert act(shop, made, "trial", {"ends_at": later})["status"] == "trialing"
