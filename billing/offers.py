@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from billing.periods import Cycle
+from billing.periods import Cycle, cycle_name
 from billing.plans import Plan
 from billing.prices import Price
 from billing.rates import PriceKind
@@ -75,11 +75,6 @@ def kept_quantity(plan: Plan, cycle: Cycle, currency: str, held: int) -> int:
     """Return the quantity that a change to a plan means when it names none: the one held, if the plan has any."""
     by_quantity = any(_quantity(price, 2) == 2 for price in plan.prices_for(cycle, currency))
     return held if by_quantity else 1
-
-
-def cycle_name(cycle: Cycle) -> str:
-    """Return `month`, `3 months`."""
-    return str(cycle.interval) if cycle.count == 1 else f"{cycle.count} {cycle.interval}s"
 
 
 def _quantity(price: Price, quantity: int) -> int | None:

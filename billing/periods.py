@@ -48,6 +48,11 @@ class Cycle:
             )
 
 
+def cycle_name(cycle: Cycle) -> str:
+    """Return `month`, `3 months`."""
+    return str(cycle.interval) if cycle.count == 1 else f"{cycle.count} {cycle.interval}s"
+
+
 @dataclass(frozen=True, slots=True)
 class Period:
     """A stretch of time: `start` belongs to it, `end` does not."""

@@ -6,12 +6,12 @@ subscribers keep theirs until they are moved (docs.stripe.com/products-prices/ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
-from billing.periods import Cycle
+from billing.periods import Cycle, cycle_name
 from billing.prices import Price, slug_problem
 from billing.rates import Problem
 from runtime.errors import InvalidInput
@@ -146,10 +146,40 @@ def _problems(plan: Plan) -> Iterator[Problem]:
     if plan.version < 1:
         yield "version", f"{plan.version} is out of range; write 1 or more"
     yield from _repeated("prices", [price.slug for price in plan.prices])
+    yield from _currency_problems(plan.prices)
+    yield from _meter_problems(plan.prices)
     yield from _repeated("features", [feature.slug for feature in plan.features])
     for index, feature in enumerate(plan.features):
         yield from _feature_problems(f"features[{index}]", feature)
     yield from _metadata_problems(plan.metadata)
+
+
+def _currency_problems(prices: Sequence[Price]) -> Iterator[Problem]:
+    """Whoever pays by an interval in a currency pays all prices of the interval: one without would silently be free."""
+    offered: dict[Cycle, dict[str, None]] = {}
+    for price in prices:
+        offered.setdefault(price.cycle, {}).update(dict.fromkeys(price.rates))
+    for index, price in enumerate(prices):
+        if missing := [currency for currency in offered[price.cycle] if currency not in price.rates]:
+            yield (
+                f"prices[{index}].currencies",
+                f"lacks {' and '.join(missing)}, in which other prices of the {cycle_name(price.cycle)} are sold; write"
+                " an amount in each, 0 where it is free",
+            )
+
+
+def _meter_problems(prices: Sequence[Price]) -> Iterator[Problem]:
+    """What is used costs something by whichever interval the plan is paid."""
+    cycles: dict[Cycle, set[str]] = {}
+    for price in prices:
+        cycles.setdefault(price.cycle, set()).update([price.metered.meter] if price.metered else [])
+    for meter in sorted(set().union(*cycles.values())):
+        for cycle in (cycle for cycle, meters in cycles.items() if meter not in meters):
+            yield (
+                "prices",
+                f"bill the meter {meter}, but not by the {cycle_name(cycle)}, where usage would be free; write a price"
+                " of it for each interval, with amount 0 where it is free",
+            )
 
 
 def _repeated(where: str, slugs: list[str]) -> Iterator[Problem]:

@@ -13,8 +13,8 @@ from api.access.memberships import require_own
 from api.catalogue.plan_lookup import find_named_plan, require_sold
 from api.catalogue.plans import as_uuid, organization_asked_for
 from api.stores import Stores
-from billing.offers import Bought, bought_prices, cycle_name
-from billing.periods import Cycle, Interval
+from billing.offers import Bought, bought_prices
+from billing.periods import Cycle, Interval, cycle_name
 from billing.plans import Plan
 from runtime.errors import InvalidInput, NotFoundError
 from sinks.postgres.access import Access

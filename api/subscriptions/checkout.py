@@ -24,7 +24,7 @@ from api.stripe.request_keys import new_id, stripe_key
 from api.subscriptions.checkout_models import CheckoutBody, StartCheckout, checkout_as_json
 from api.subscriptions.purchase_lock import begun_alone, follow_checkout
 from api.subscriptions.trials import trial_of
-from billing.offers import cycle_name
+from billing.periods import cycle_name
 from billing.stripe_objects import CHECKOUT_KEY
 from runtime.errors import BusinessLogicError, RateLimited, Unavailable
 from sinks.postgres.access import Access

@@ -10,8 +10,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api.http.request_body import SentBody
-from billing.offers import cycle_name
-from billing.periods import Interval
+from billing.periods import Interval, cycle_name
 from billing.subscriptions import Status
 from sinks.postgres.subscriptions import PricedPlan, SubscriptionRow
 
@@ -99,8 +98,8 @@ class ChangeSubscription(SentBody):
     quantity: Quantity | None = None
     timing: Timing = Field(
         default="immediate",
-        description="`next_billing_cycle`: from the next period on, and nothing is prorated. Either way the same plan and"
-        " quantity as now withdraw a change that was to come.",
+        description="`next_billing_cycle`: from the next period on, and nothing is prorated. Either way the same plan"
+        " and quantity as now withdraw a change that was to come.",
     )
     proration: Prorating = Field(
         default="prorate",

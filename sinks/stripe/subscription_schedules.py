@@ -65,9 +65,7 @@ class SubscriptionSchedules:
         What else the subscription has now, such as its discounts, stays: a phase keeps nothing that it does not list.
         """
         phases = next_phases(schedule, subscription, items, cycle)
-        return await self.update(
-            key, schedule["id"], phases=phases, end_behavior="release", proration_behavior="none"
-        )
+        return await self.update(key, schedule["id"], phases=phases, end_behavior="release", proration_behavior="none")
 
     async def end_with_phase(self, key: str, schedule: Json, subscription: Json) -> Json:
         """Drop what is to come, and let the subscription end with its present phase: both, or neither."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from billing.offers import MAX_BOUGHT, bought_prices, cycle_name, default_cycle, kept_quantity
-from billing.periods import Cycle, Interval
+from billing.offers import MAX_BOUGHT, bought_prices, default_cycle, kept_quantity
+from billing.periods import Cycle, Interval, cycle_name
 from billing.plan_document import read_plans
 from runtime.errors import BusinessLogicError
 
@@ -19,7 +19,12 @@ MONTH, YEAR = Cycle(Interval.MONTH), Cycle(Interval.YEAR)
                 "slug": "team",
                 "name": "Team",
                 "prices": [
-                    {"slug": "base", "kind": "flat", "interval": "month", "currencies": {"usd": {"amount": "49.00"}}},
+                    {
+                        "slug": "base",
+                        "kind": "flat",
+                        "interval": "month",
+                        "currencies": {"usd": {"amount": "49.00"}, "eur": {"amount": "45.00"}},
+                    },
                     {
                         "slug": "seats",
                         "kind": "per_seat",
@@ -31,9 +36,16 @@ MONTH, YEAR = Cycle(Interval.MONTH), Cycle(Interval.YEAR)
                         "kind": "per_unit",
                         "interval": "month",
                         "meter": {"slug": "calls", "aggregation": "SUM"},
-                        "currencies": {"usd": {"amount": "0.01"}},
+                        "currencies": {"usd": {"amount": "0.01"}, "eur": {"amount": "0.009"}},
                     },
                     {"slug": "yearly", "kind": "flat", "interval": "year", "currencies": {"usd": {"amount": "490"}}},
+                    {
+                        "slug": "yearly-calls",
+                        "kind": "per_unit",
+                        "interval": "year",
+                        "meter": {"slug": "calls", "aggregation": "SUM"},
+                        "currencies": {"usd": {"amount": "0"}},
+                    },
                 ],
             }
         ]
@@ -44,7 +56,8 @@ MONTH, YEAR = Cycle(Interval.MONTH), Cycle(Interval.YEAR)
 def test_flat_prices_are_bought_once_seats_as_often_as_asked_and_usage_by_no_quantity() -> None:
     bought = bought_prices(PLAN, MONTH, "usd", 5)
     assert [(each.price.slug, each.quantity) for each in bought] == [("base", 1), ("seats", 5), ("calls", None)]
-    assert [each.price.slug for each in bought_prices(PLAN, MONTH, "eur", 1)] == ["seats"]
+    in_euros = [(each.price.slug, each.quantity) for each in bought_prices(PLAN, MONTH, "eur", 1)]
+    assert in_euros == [("base", 1), ("seats", 1), ("calls", None)]
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from billing.plans import Feature, Limit, Plan, PlanDifference, plan_difference
-from billing.rates import Rate
+from billing.prices import Price
+from billing.rates import PriceKind, Rate
 from runtime.errors import InvalidInput
-from tests.unit.billing.builders import YEARLY, flat, per_seat
+from tests.unit.billing.builders import METERED, YEARLY, flat, per_seat, price
 
 BASE = flat(4900, slug="base", name="Base")
 SEATS = per_seat(1200, slug="seats")
@@ -61,8 +62,9 @@ def test_what_a_plan_gives_is_a_new_version_without_new_prices(changed: dict[str
     ],
 )
 def test_other_terms_replace_a_price(terms: dict[str, Any]) -> None:
-    dearer = replace(BASE, **terms)
-    assert plan_difference(PLAN, replace(PLAN, prices=(dearer, SEATS))) == PlanDifference(replaced=(dearer,))
+    dearer, yearly = replace(BASE, **terms), replace(SEATS, cycle=YEARLY)
+    before, after = replace(PLAN, prices=(BASE, yearly)), replace(PLAN, prices=(dearer, yearly))
+    assert plan_difference(before, after) == PlanDifference(replaced=(dearer,))
 
 
 def test_another_default_currency_replaces_a_price() -> None:
@@ -99,3 +101,33 @@ def test_a_plan_tells_all_its_problems() -> None:
         Plan(slug="", name="", prices=(), product="A", trial_days=-1, metadata={"k" * 41: ""})
     fields = [field for field, _ in caught.value.details["problems"]]
     assert fields == ["slug", "product", "name", "prices", "trial_days", f"metadata.{'k' * 41}"]
+
+
+METERED_CALLS = price(PriceKind.PER_UNIT, "0.01", slug="calls", metered=METERED)
+
+
+def wrong_with(*prices: Price) -> list[tuple[str, str]]:
+    """Return what is wrong with a plan of these prices."""
+    with pytest.raises(InvalidInput) as refused:
+        Plan(slug="team", name="Team", prices=prices)
+    found: list[tuple[str, str]] = refused.value.details["problems"]
+    return found
+
+
+def test_a_price_that_a_currency_of_its_interval_lacks_is_told() -> None:
+    both = {"usd": Rate(Decimal(4900)), "eur": Rate(Decimal(4500))}
+    base = flat(0, slug="base", rates=both)
+    (problem,) = wrong_with(base, SEATS)
+    assert problem[0] == "prices[1].currencies"
+    assert "lacks eur, in which other prices of the month are sold" in problem[1]
+    yearly = flat(49_000, slug="yearly", cycle=YEARLY)
+    assert Plan(slug="team", name="Team", prices=(base, yearly)), "a year may be sold in fewer currencies"
+
+
+def test_usage_has_a_price_by_every_interval() -> None:
+    yearly = flat(49_000, slug="yearly", cycle=YEARLY)
+    (problem,) = wrong_with(BASE, METERED_CALLS, yearly)
+    assert problem[0] == "prices"
+    assert "bill the meter api_calls, but not by the year, where usage would be free" in problem[1]
+    free = replace(METERED_CALLS, slug="yearly-calls", cycle=YEARLY, rates={"usd": Rate(Decimal(0))})
+    assert Plan(slug="team", name="Team", prices=(BASE, METERED_CALLS, yearly, free))

@@ -45,7 +45,8 @@ _PACKAGE = Price(
     cycle=Cycle(Interval.YEAR),
     rates={"usd": Rate(Decimal(300))},
 )
-_PLAN = Plan(slug="team", name="Team", description="For teams", prices=(_BASE, _TOKENS, _PACKAGE), metadata={"a": "b"})
+_PLAN = Plan(slug="team", name="Team", description="For teams", prices=(_BASE, _PACKAGE), metadata={"a": "b"})
+_METERED = Plan(slug="ai", name="AI", prices=(_TOKENS,))
 
 
 def held(plan: Plan = _PLAN, *versions: HeldPrice, **product: Any) -> Held:
@@ -73,21 +74,23 @@ def lines(plans: list[Plan], found: Held, **options: bool) -> list[str]:
 
 def changed(**changes: Any) -> Plan:
     """Return the plan with other terms of its first price."""
-    return replace(_PLAN, prices=(replace(_BASE, **changes), _TOKENS, _PACKAGE))
+    return replace(_PLAN, prices=(replace(_BASE, **changes), _PACKAGE))
 
 
 def test_everything_is_made_in_an_order_that_works() -> None:
-    assert lines([_PLAN], Held({}, {}, [])) == [
+    assert lines([_PLAN, _METERED], Held({}, {}, [])) == [
         "create meter tokens",
         "create product team",
+        "create product ai",
         "create price team:base",
-        "create price team:tokens",
         "create price team:users",
+        "create price ai:tokens",
     ]
 
 
 def test_nothing_differs_after_publishing() -> None:
     assert plan_changes([_PLAN], held()) == []
+    assert plan_changes([_METERED], held(_METERED)) == []
 
 
 @pytest.mark.parametrize(
@@ -140,11 +143,7 @@ def test_a_plan_on_another_product_gets_new_prices_there() -> None:
     moved = replace(_PLAN, product="bundle")
     assert lines([moved], held()) == [
         "create product bundle",
-        *[
-            f"{action} price team:{slug}"
-            for slug in ("base", "tokens", "users")
-            for action in ("new version", "archive")
-        ],
+        *[f"{action} price team:{slug}" for slug in ("base", "users") for action in ("new version", "archive")],
         "not in the file product team",
     ]
 
@@ -159,7 +158,7 @@ def test_what_is_not_in_the_file_is_told_and_archived_only_when_asked() -> None:
     rest = replace(_PLAN, prices=(_BASE,))
     both = held()
     both = replace(both, products={**both.products, **held(other).products}, prices=[*both.prices, *held(other).prices])
-    names = ("price team:tokens", "price team:users", "price other:base", "product other")
+    names = ("price team:users", "price other:base", "product other")
     assert lines([rest], both) == [f"not in the file {name}" for name in names]
     assert not any(each.writes for each in plan_changes([rest], both))
     assert lines([rest], both, archive_missing=True) == [f"archive {name}" for name in names]
