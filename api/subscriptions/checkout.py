@@ -79,7 +79,7 @@ async def start(
         currency=purchase.currency,
     )
     checkout_id = new_id(request, actor, "checkout")
-    async with begun_alone(stores, actor, customer, purchase, checkout_id=checkout_id):
+    async with begun_alone(stores, actor, customer, purchase.row, checkout_id=checkout_id):
         session = await stores.selling.stripe.checkout.create(
             stripe_key(request, actor, "checkout"),
             **_session_params(

@@ -1,4 +1,4 @@
-"""One subscription of a product a customer: who begins one holds the customer until Postgres knows of it."""
+"""One subscription of a product a customer: who begins one, or changes another to it, holds the customer meanwhile."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from api.access.actor import Actor
-from api.catalogue.purchases import Purchase
 from api.http.documentation import PREFIX
 from api.stores import Stores
 from runtime.errors import ConflictError, InvalidInput
@@ -15,6 +14,7 @@ from sinks.postgres.access import Access
 from sinks.postgres.checkouts import open_sessions, subscription_of_product
 from sinks.postgres.customers import CustomerRow, running_subscriptions
 from sinks.postgres.leases import lease
+from sinks.postgres.plans import PlanRow
 from sinks.postgres.subscriptions import find_subscription
 
 
@@ -23,13 +23,15 @@ async def begun_alone(
     stores: Stores,
     actor: Actor,
     customer: CustomerRow,
-    purchase: Purchase,
+    plan: PlanRow,
     *,
     checkout_id: str | None = None,
     mark: str | None = None,
     reason: str | None = None,
 ) -> AsyncIterator[None]:
-    """Hold a customer while they are subscribed to a product, or sent to a page of Stripe's for it.
+    """Hold a customer while they are subscribed to a plan's product, or sent to a page of Stripe's for it.
+
+    What the block does must be known to Postgres when it ends.
 
     Pages on which they could still buy it, too, are closed, but for that of `checkout_id`. A subscription that an
     earlier try of this request made, which left its `mark`, is no second one.
@@ -37,9 +39,9 @@ async def begun_alone(
     """
     access = Access(organization_id=customer.organization_id)
     async with lease(stores.postgres, access, "customer", customer.id, actor.name, reason=reason):
-        await _close_pages(stores, actor, customer, purchase, checkout_id)
+        await _close_pages(stores, actor, customer, plan, checkout_id)
         await _follow_unknown(stores, customer, access)
-        await _require_unsubscribed(stores, customer, purchase, mark)
+        await _require_unsubscribed(stores, customer, plan, mark)
         yield
 
 
@@ -50,12 +52,12 @@ async def follow_checkout(stores: Stores, actor: Actor, session: str, *, organiz
 
 
 async def _close_pages(
-    stores: Stores, actor: Actor, customer: CustomerRow, purchase: Purchase, checkout_id: str | None
+    stores: Stores, actor: Actor, customer: CustomerRow, plan: PlanRow, checkout_id: str | None
 ) -> None:
     organization_id = customer.organization_id
     async with stores.postgres.acting(Access(organization_id=organization_id)) as connection:
         sessions = await open_sessions(
-            connection, customer_id=customer.id, stripe_product_id=purchase.product, except_id=checkout_id
+            connection, customer_id=customer.id, stripe_product_id=str(plan.stripe_product_id), except_id=checkout_id
         )
     for session in sessions:
         # Refused where it was completed meanwhile: then there is a subscription now.
@@ -75,21 +77,23 @@ async def _follow_unknown(stores: Stores, customer: CustomerRow, access: Access)
             await stores.selling.mirror.look("subscription", subscription["id"], access=access)
 
 
-async def _require_unsubscribed(stores: Stores, customer: CustomerRow, purchase: Purchase, mark: str | None) -> None:
+async def _require_unsubscribed(stores: Stores, customer: CustomerRow, plan: PlanRow, mark: str | None) -> None:
     async with stores.postgres.acting(Access(organization_id=customer.organization_id)) as connection:
-        held = await subscription_of_product(connection, customer_id=customer.id, stripe_product_id=purchase.product)
+        held = await subscription_of_product(
+            connection, customer_id=customer.id, stripe_product_id=str(plan.stripe_product_id)
+        )
         if held is None:
             return
         row = await find_subscription(connection, held.id)
     if mark is not None and row.request_mark == mark:
         return
     path = f"{PREFIX}/subscriptions/{held.id}"
-    change: dict[str, Any] | None = {"method": "PATCH", "path": path, "body": {"plan": purchase.row.slug}}
+    change: dict[str, Any] | None = {"method": "PATCH", "path": path, "body": {"plan": plan.slug}}
     advice = f"change it with PATCH {path}"
     if row.cancel_at is not None or row.cancel_at_period_end:
         change = {"method": "POST", "path": f"{path}/reactivate", "body": {}}
         advice = f"it is to end, and goes on after POST {path}/reactivate"
-    elif row.plan_id == purchase.row.id:
+    elif row.plan_id == plan.id:
         change = None
         advice = f"it is this very plan; another interval or quantity is for PATCH {path}"
     raise ConflictError(

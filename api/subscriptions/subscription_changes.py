@@ -13,6 +13,7 @@ from api.access.authentication import OpenStores, allowed
 from api.http.documentation import PREFIX, errors
 from api.http.paging import Cursor, Limit, Page, decode_cursor, page
 from api.http.responses import ExactRoute, json_answer
+from api.subscriptions.purchase_lock import begun_alone
 from api.subscriptions.subscription_history import ChangeBody, change_as_json, prices_of_change
 from api.subscriptions.subscription_models import ChangeSubscription, SubscriptionBody
 from api.subscriptions.subscription_targets import (
@@ -24,6 +25,8 @@ from api.subscriptions.subscription_targets import (
     require_next_period,
 )
 from api.subscriptions.subscription_turns import SubscriptionId, Turn, Writing, take_turn
+from sinks.postgres.access import Access
+from sinks.postgres.customers import find_customer
 from sinks.postgres.subscriptions import SubscriptionRow, find_subscription, list_changes, plans_of_prices
 
 router = APIRouter(prefix=f"{PREFIX}/subscriptions", tags=["subscriptions"], route_class=ExactRoute)
@@ -47,7 +50,8 @@ async def change(
     """Change what is subscribed to. A card that is declined leaves everything as it was.
 
     An immediate change also withdraws one that was to come with the next period; the plan and quantity that there are
-    already do only that.
+    already do only that. A plan of a product that the customer has another subscription of is refused with 409
+    ALREADY_SUBSCRIBED; their open checkout pages for it are closed.
     """
 
     async def check(row: SubscriptionRow) -> Target:
@@ -59,7 +63,21 @@ async def change(
             raise nothing_to_change(row)
         return target
 
-    write = _change_next if body.timing == "next_billing_cycle" else partial(_change_now, body)
+    change_it = _change_next if body.timing == "next_billing_cycle" else partial(_change_now, body)
+
+    async def write(turn: Turn, target: Target | None) -> None:
+        if target is None or not target.other_product:
+            await change_it(turn, target)
+            return
+        stores, actor, access = asker.stores, asker.actor, Access(organization_id=turn.row.organization_id)
+        async with stores.postgres.acting(access) as connection:
+            customer = await find_customer(connection, turn.row.customer_id)
+        async with begun_alone(stores, actor, customer, target.plan, mark=turn.mark, reason=body.reason):
+            await change_it(turn, target)
+            await stores.selling.mirror.look(
+                "subscription", turn.stripe_id, actor=actor.name, reason=body.reason, access=access
+            )
+
     return await take_turn(asker, id, "change", check=check, write=write, reason=body.reason)
 
 

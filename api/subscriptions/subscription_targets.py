@@ -39,6 +39,9 @@ class Target:
     changes: list[ItemChange]
     """What differs from now."""
     cycle: Cycle
+    plan: PlanRow
+    other_product: bool
+    """Another product than the present plan's."""
     restarts: bool
     """Another interval: the period begins anew, but for a trial, which goes on."""
 
@@ -65,7 +68,7 @@ async def read_target(stores: Stores, actor: Actor, row: SubscriptionRow, body: 
         )
     if plan != held:
         require_sold(plan)
-    return _target(row, body, plan, _of_plan(items, held))
+    return _target(row, body, plan, held, _of_plan(items, held))
 
 
 def nothing_to_change(row: SubscriptionRow) -> BusinessLogicError:
@@ -92,7 +95,13 @@ def has_scheduled_change(row: SubscriptionRow) -> bool:
     return scheduled_phase(row) is not None
 
 
-def _target(row: SubscriptionRow, body: ChangeSubscription, plan: PlanRow, items: Sequence[ItemRow]) -> Target:
+def _target(
+    row: SubscriptionRow,
+    body: ChangeSubscription,
+    plan: PlanRow,
+    present_plan: PlanRow | None,
+    items: Sequence[ItemRow],
+) -> Target:
     terms = plan.plan()
     present = items[0].cycle
     cycle = (
@@ -108,7 +117,8 @@ def _target(row: SubscriptionRow, body: ChangeSubscription, plan: PlanRow, items
     restarts = cycle != present and row.state is not Status.TRIALING
     if restarts and body.proration_at is not None:
         raise InvalidInput("proration_at: another interval begins a period at once; leave it out", field="proration_at")
-    return Target(wanted, item_changes(held, wanted), cycle, restarts)
+    other_product = present_plan is None or present_plan.stripe_product_id != plan.stripe_product_id
+    return Target(wanted, item_changes(held, wanted), cycle, plan, other_product, restarts)
 
 
 def _of_plan(items: Sequence[ItemRow], plan: PlanRow | None) -> list[ItemRow]:

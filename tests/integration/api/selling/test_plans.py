@@ -44,8 +44,8 @@ def test_amounts_are_told_in_minor_units(shop: Shop) -> None:
 
 def test_other_prices_make_a_new_version_and_the_old_one_keeps_its_terms(shop: Shop) -> None:
     first = shop.sell()
-    dearer = [{**price, "currencies": {"usd": {"amount": "15.00"}, "eur": {"amount": "14.00"}}} if price["slug"] == "seats" else price
-              for price in TEAM["prices"]]  # fmt: skip
+    amounts = {"currencies": {"usd": {"amount": "15.00"}, "eur": {"amount": "14.00"}}}
+    dearer = [{**price, **amounts} if price["slug"] == "seats" else price for price in TEAM["prices"]]
     second = shop.client.patch("/api/v1/plans/team", json={"prices": dearer[:2]}).json()
     assert (second["version"], second["state"], second["name"]) == (2, "active", "Team")
     assert second["id"] != first["id"]

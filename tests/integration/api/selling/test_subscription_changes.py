@@ -250,6 +250,25 @@ def test_subscribers_keep_their_version_until_they_are_moved(shop: Shop) -> None
     assert error_of(change(shop, made, plan=first["id"])) == (422, "PLAN_ARCHIVED")
 
 
+@pytest.mark.parametrize("timing", ["immediate", "next_billing_cycle"])
+def test_a_change_makes_no_second_subscription_of_a_product(shop: Shop, timing: str) -> None:
+    shop.sell(**SOLO)
+    shop.sell(**SEATS)
+    made = subscribe(shop, "seats")
+    body = {"plan": "solo", "interval": "month", "timing": timing}
+    page = shop.checkout(customer_id=made["customer_id"], plan="solo", interval="month").json()
+    other = subscribe(shop, "solo", customer=made["customer_id"])
+    refused = change(shop, made, **body)
+    assert error_of(refused) == (409, "ALREADY_SUBSCRIBED")
+    assert refused.json()["error"]["details"]["subscription_id"] == other["id"]
+    assert shop.client.get(f"/api/v1/subscriptions/{made['id']}").json()["plan"]["slug"] == "seats"
+    act(shop, other, "cancel", {"at": "now"})
+    assert shop.client.get(f"/api/v1/checkout/{page['id']}").json()["status"] == "expired"
+    page = shop.checkout(customer_id=made["customer_id"], plan="solo", interval="month").json()
+    assert change(shop, made, **body).status_code == 200
+    assert shop.client.get(f"/api/v1/checkout/{page['id']}").json()["status"] == "expired"
+
+
 def test_of_two_changes_at_once_one_wins(shop: Shop) -> None:
     shop.sell(**SEATS)
     made = subscribe(shop, "seats")
