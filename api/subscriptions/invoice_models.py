@@ -26,12 +26,15 @@ class PayInvoice(SentBody):
 
 
 class Amounts(BaseModel):
-    """What an invoice comes to: total = subtotal - discount + tax."""
+    """What an invoice comes to: total = subtotal - discount + those taxes that prices do not include.
+
+    Taxes that prices include are part of the subtotal, and of `tax_minor`.
+    """
 
     currency: str = Field(examples=["usd"])
     subtotal_minor: int
     discount_minor: int
-    tax_minor: int
+    tax_minor: int = Field(description="All taxes, be they included in prices or added to them.")
     total_minor: int = Field(description="Negative: credit.")
     amount_due_minor: int
 
