@@ -32,7 +32,14 @@ from sinks.stripe.calls import Json
 from sinks.stripe.client import StripeGateway
 
 Kind: TypeAlias = Literal[
-    "customer", "subscription", "invoice", "payment_method", "checkout_session", "subscription_schedule", "price"
+    "customer",
+    "subscription",
+    "invoice",
+    "payment_method",
+    "checkout_session",
+    "subscription_schedule",
+    "price",
+    "promotion_code",
 ]
 _EXPAND_PRICES: Final = ["data.price.tiers", "data.price.currency_options"]
 _EXPAND: Final = ["schedule", *(f"items.{path}" for path in _EXPAND_PRICES)]
@@ -71,6 +78,7 @@ class Mirror:
             "checkout_session": self._checkout_session,
             "subscription_schedule": self._schedule,
             "price": self._price,
+            "promotion_code": self._promotion_code,
         }
 
     async def look(
@@ -197,6 +205,15 @@ class Mirror:
                 if isinstance(outcome, BaseException):
                     raise outcome
         return _Outcome.DONE
+
+    async def _promotion_code(self, look: _Look) -> _Outcome:
+        """Follow how often a code was redeemed. The count never falls, so an older answer changes nothing."""
+        obj = await self._ask(self._stripe.promotion_codes.get, look)
+        if obj is None:
+            return _Outcome.NOT_OURS
+        async with self._postgres.acting(look.access) as connection:
+            known = await mirror.apply_redemptions(connection, look.stripe_id, int(obj["times_redeemed"]))
+        return _Outcome.DONE if known else _Outcome.NOT_OURS
 
     async def _find(self, kind: MirroredKind, look: _Look) -> Found | None:
         async with self._postgres.acting(look.access) as connection:

@@ -53,7 +53,8 @@ _CUSTOMERS: Final = _named(customer="customer")
 ROUTES: Final[dict[str, _Finder]] = {
     "checkout.session.": _itself("checkout_session"),
     "customer.": _itself("customer"),
-    "customer.discount.": _named(customer="customer", subscription="subscription"),
+    # A code is redeemed with each discount that it gives.
+    "customer.discount.": _named(customer="customer", subscription="subscription", promotion_code="promotion_code"),
     "customer.source.": _CUSTOMERS,
     "customer.subscription.": _itself("subscription"),
     "customer.tax_id.": _CUSTOMERS,
@@ -67,6 +68,7 @@ ROUTES: Final[dict[str, _Finder]] = {
     "payment_intent.": _named(payment_method="payment_method", customer="customer"),
     "charge.refunded": _CUSTOMERS,
     "charge.dispute.": _CUSTOMERS,
+    "promotion_code.": _itself("promotion_code"),
     # Plans are ours, and Stripe follows them; but what it charges may be changed there.
     "price.updated": _itself("price"),
     "price.": _nothing,

@@ -91,7 +91,7 @@ class DiscountCodeBody(BaseModel):
     duration_months: int | None
     redeem_by: datetime | None
     max_redemptions: int | None
-    redemptions: int = Field(description="As last counted at Stripe.")
+    redemptions: int = Field(description="By Stripe's count, as its events tell it.")
     plans: list[str]
     stripe_coupon_id: str | None
     stripe_promotion_code_id: str | None

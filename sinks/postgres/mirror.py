@@ -202,6 +202,12 @@ async def apply_checkout(connection: AsyncConnection, facts: CheckoutFacts, *, v
     return None if row is None else Applied(**row)
 
 
+async def apply_redemptions(connection: AsyncConnection, stripe_id: str, redemptions: int) -> bool:
+    """Write how often a discount code was redeemed; False: it is no code of ours."""
+    values = {"stripe_id": stripe_id, "redemptions": redemptions}
+    return await _one(connection, "apply_redemptions", values) is not None
+
+
 async def _lock_owner(connection: AsyncConnection, stripe_customer_id: str) -> Row:
     owner = await _one(connection, "lock_customer", {"stripe_customer_id": stripe_customer_id})
     if owner is None:

@@ -204,3 +204,8 @@ returning id::text, version
 -- name: insert_outbox
 insert into outbox (organization_id, customer_id, kind, payload)
 values (%(organization_id)s, %(customer_id)s, %(kind)s, %(payload)s)
+
+-- name: apply_redemptions
+update discount_codes set redemptions = greatest(redemptions, %(redemptions)s)
+where stripe_promotion_code_id = %(stripe_id)s
+returning id

@@ -26,9 +26,15 @@ def stripe() -> Stripe:
         ("customer.subscription.updated", {"id": "sub_1", "customer": "cus_1"}, [("subscription", "sub_1")]),
         (
             "customer.discount.created",
-            {"id": "di_1", "customer": "cus_1", "subscription": "sub_1"},
+            {"id": "di_1", "customer": "cus_1", "subscription": "sub_1", "promotion_code": "promo_1"},
+            [("customer", "cus_1"), ("subscription", "sub_1"), ("promotion_code", "promo_1")],
+        ),
+        (
+            "customer.discount.deleted",
+            {"id": "di_1", "customer": "cus_1", "subscription": "sub_1", "promotion_code": None},
             [("customer", "cus_1"), ("subscription", "sub_1")],
         ),
+        ("promotion_code.updated", {"id": "promo_1"}, [("promotion_code", "promo_1")]),
         ("customer.tax_id.created", {"id": "txi_1", "customer": "cus_1"}, [("customer", "cus_1")]),
         ("subscription_schedule.updated", {"id": "ss_1", "subscription": "sub_1"}, [("subscription", "sub_1")]),
         (

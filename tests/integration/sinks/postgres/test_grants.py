@@ -45,9 +45,10 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "warehouse_loads": (S, SIU),
     # What is sold. Both follow Stripe; what people say is the API's alone.
     "pricing_plans": (SIU, S),
-    "discount_codes": (SIU, NONE),
+    "discount_codes": (SIU, SU),
     "enterprise_pricing": (S, NONE),
     "customers": (SIU, SU),
+    "customer_subjects": (SID, SID),
     "checkouts": (SIU, SU),
     "payment_methods": (SIU, SIU),
     "subscriptions": (SIU, SIU),
