@@ -22,6 +22,7 @@ from sinks.postgres.customers import (
     create_customer,
     customers_of_user,
     find_customer,
+    require_free_subjects,
     user_has_customer,
 )
 
@@ -108,11 +109,16 @@ async def register_user(
 async def register(stores: Stores, actor: Actor, new: NewCustomer) -> CustomerRow:
     """Make a customer at Stripe, then here: without Stripe there is none. May be repeated.
 
-    Raises: ConflictError where the user is another customer of the organization already, BusinessLogicError
-    TAX_ID_INVALID.
+    Raises: ConflictError where the user is another customer of the organization already, and SUBJECT_TAKEN;
+    BusinessLogicError TAX_ID_INVALID.
     """
-    stripe_id = await _create_at_stripe(stores, new)
     access = Access(organization_id=new.organization_id)
+    if new.subjects:
+        async with stores.postgres.acting(access) as connection:
+            await require_free_subjects(
+                connection, new.subjects, organization_id=new.organization_id, customer_id=new.id
+            )
+    stripe_id = await _create_at_stripe(stores, new)
     async with stores.postgres.acting(access) as connection:
         ours = {name: value for name, value in asdict(new).items() if name != "tax_ids"}
         created = await create_customer(connection, **ours, stripe_customer_id=stripe_id)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -66,22 +67,34 @@ async def create_customer(
     subjects: Sequence[str] = (),
     metadata: Mapping[str, str] | None = None,
 ) -> CustomerRow | None:
-    """Keep a customer that Stripe has. None: that id, or another customer of the user, is there already."""
-    return await _one(
-        connection,
-        "create",
-        {
-            "id": id,
-            "organization_id": organization_id,
-            "stripe_customer_id": stripe_customer_id,
-            "user_id": user_id,
-            "name": name,
-            "email": email,
-            "address": Jsonb(dict(address)) if address else None,
-            "subjects": list(subjects),
-            "metadata": Jsonb(dict(metadata or {})),
-        },
-    )
+    """Keep a customer that Stripe has. None: that id, or another customer of the user, is there already.
+
+    Raises: ConflictError SUBJECT_TAKEN.
+    """
+    values = {
+        "id": id,
+        "organization_id": organization_id,
+        "stripe_customer_id": stripe_customer_id,
+        "user_id": user_id,
+        "name": name,
+        "email": email,
+        "address": Jsonb(dict(address)) if address else None,
+        "subjects": list(subjects),
+        "metadata": Jsonb(dict(metadata or {})),
+    }
+    with _subjects_told():
+        return await _one(connection, "create", values)
+
+
+async def require_free_subjects(
+    connection: AsyncConnection, subjects: Sequence[str], *, organization_id: str, customer_id: str
+) -> None:
+    """Let pass subjects that no other customer of the organization has. Raises: ConflictError SUBJECT_TAKEN."""
+    values = {"subjects": list(subjects), "organization_id": organization_id, "customer_id": customer_id}
+    with translated_errors():
+        taken = await (await connection.execute(_SQL["taken_subject"], values)).fetchone()
+    if taken is not None:
+        raise _subject_taken(taken[0])
 
 
 async def find_customer(connection: AsyncConnection, customer_id: str) -> CustomerRow:
@@ -136,7 +149,7 @@ async def list_customers(
 async def change_customer(connection: AsyncConnection, customer_id: str, changes: Mapping[str, Any]) -> CustomerRow:
     """Change what is ours of a customer (`user_id`, `subjects`, `metadata`), and of that only what is named.
 
-    Raises: NotFoundError for a deleted one, ConflictError for a taken user.
+    Raises: NotFoundError for a deleted one, ConflictError for a user or a subject that is another customer's.
     """
     values = {
         "id": customer_id,
@@ -146,7 +159,8 @@ async def change_customer(connection: AsyncConnection, customer_id: str, changes
         "metadata": Jsonb(dict(changes.get("metadata", {}))),
     }
     try:
-        row = await _one(connection, "change", values)
+        with _subjects_told():
+            row = await _one(connection, "change", values)
     except DatabaseError as exc:
         if isinstance(exc.__cause__, UniqueViolation) and values["user_id"] is not None:
             raise user_has_customer(str(values["user_id"])) from exc
@@ -177,6 +191,28 @@ def user_has_customer(user_id: str) -> ConflictError:
         f"The user {user_id} is a customer already: change that one, or delete it first.",
         code="CUSTOMER_EXISTS",
         field="user_id",
+    )
+
+
+@contextmanager
+def _subjects_told() -> Iterator[None]:
+    """Say which subject is another customer's, where the table of subjects refuses one."""
+    try:
+        yield
+    except DatabaseError as exc:
+        cause = exc.__cause__
+        if isinstance(cause, UniqueViolation) and cause.diag.constraint_name == "customer_subjects_pkey":
+            raise _subject_taken(str(cause.diag.message_detail)) from exc
+        raise
+
+
+def _subject_taken(subject: str) -> ConflictError:
+    return ConflictError(
+        f"The subject {subject!r} is another customer's already: usage under it can be billed to one customer only."
+        " Take it from that one first (GET /customers?subject=…, PATCH), or use another.",
+        code="SUBJECT_TAKEN",
+        field="subjects",
+        subject=subject,
     )
 
 

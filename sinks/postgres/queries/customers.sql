@@ -65,3 +65,8 @@ returning id::text, organization_id::text, user_id, stripe_customer_id, name, em
 -- name: running_subscriptions
 select stripe_subscription_id from subscriptions
 where customer_id = %(customer_id)s and status not in ('canceled', 'incomplete_expired')
+
+-- name: taken_subject
+select subject from customer_subjects
+where organization_id = %(organization_id)s and subject = any(%(subjects)s) and customer_id <> %(customer_id)s
+limit 1

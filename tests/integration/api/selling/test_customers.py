@@ -45,6 +45,26 @@ def test_a_customer_is_created_shown_changed_and_deleted(shop: Shop) -> None:
     assert customer["stripe_customer_id"] not in [each["id"] for each in shop.stripe.objects("customer")]
 
 
+def test_a_subject_is_one_customers(shop: Shop, globex: httpx.Client) -> None:
+    held = shop.customer(subjects=["c-1", "c-2"])
+    other = shop.customer(subjects=["c-3"])
+    at_stripe_before = len(shop.stripe.objects("customer"))
+    refused = shop.client.post("/api/v1/customers", json={"name": "Eve", "subjects": ["c-9", "c-2"]})
+    assert error_of(refused) == (409, "SUBJECT_TAKEN")
+    assert refused.json()["error"]["details"] == {"field": "subjects", "subject": "c-2"}
+    assert len(shop.stripe.objects("customer")) == at_stripe_before
+    path = f"/api/v1/customers/{other['id']}"
+    refused = shop.client.patch(path, json={"subjects": ["c-1", "c-3"]})
+    assert error_of(refused) == (409, "SUBJECT_TAKEN")
+    assert refused.json()["error"]["details"] == {"field": "subjects", "subject": "c-1"}
+    # Another organization's subjects are its own; who lets go, or is deleted, gives them free.
+    assert globex.post("/api/v1/customers", json={"subjects": ["c-1"]}).status_code == 201
+    shop.client.patch(f"/api/v1/customers/{held['id']}", json={"subjects": ["c-2"]}).raise_for_status()
+    assert shop.client.patch(path, json={"subjects": ["c-1", "c-3"]}).json()["subjects"] == ["c-1", "c-3"]
+    shop.client.delete(path).raise_for_status()
+    assert shop.customer(subjects=["c-1", "c-3"])["subjects"] == ["c-1", "c-3"]
+
+
 def values(answer: httpx.Response) -> list[str]:
     assert answer.status_code in (200, 201), answer.text
     return [each["value"] for each in answer.json()["tax_ids"]]
@@ -103,7 +123,7 @@ def test_an_end_user_says_their_tax_id(shop: Shop, service: Service) -> None:
 
 def test_lists_are_narrowed_and_paged(shop: Shop) -> None:
     ids = [
-        shop.customer(email=f"{name}@example.com", user_id=name, subjects=[f"s-{name}", "shared"])["id"]
+        shop.customer(email=f"{name}@example.com", user_id=name, subjects=[f"s-{name}"])["id"]
         for name in ("a", "b", "c")
     ]
 
@@ -114,7 +134,8 @@ def test_lists_are_narrowed_and_paged(shop: Shop) -> None:
     assert found(email="B@example.com") == [ids[1]]
     assert found(user_id="c") == [ids[2]]
     assert found(subject="s-a") == [ids[0]]
-    assert found(subject="shared", user_id="a") == [ids[0]]
+    assert found(subject="s-a", user_id="a") == [ids[0]]
+    assert found(subject="s-a", user_id="b") == []
     first = shop.client.get("/api/v1/customers", params={"limit": 2}).json()
     assert found(limit=2, cursor=first["next_cursor"]) == [ids[0]]
 
