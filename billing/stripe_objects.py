@@ -19,6 +19,8 @@ CUSTOMER_KEY: Final = "meterstream_customer"
 """Metadata of a customer at Stripe: whose it is, by our ids."""
 CHECKOUT_KEY: Final = "meterstream_checkout"
 """Metadata of a checkout session: our id."""
+PLAN_KEY: Final = "meterstream_plan"
+"""Metadata of a subscription: the plan version, by our id; versions may share all their prices."""
 
 ENDED: Final = ("canceled", "incomplete_expired")
 """States from which a subscription never comes back."""
@@ -65,6 +67,8 @@ class SubscriptionFacts:
     stripe_subscription_id: str
     stripe_customer_id: str
     stripe_schedule_id: str | None
+    named_plan_id: str | None
+    """The plan version that it was given, by metadata."""
     status: str
     currency: str
     items: tuple[ItemFacts, ...]
@@ -197,6 +201,7 @@ def read_subscription(obj: Json) -> SubscriptionFacts:
         stripe_subscription_id=obj["id"],
         stripe_customer_id=_known_id(obj["customer"]),
         stripe_schedule_id=_id(obj.get("schedule")),
+        named_plan_id=_our_id((obj.get("metadata") or {}).get(PLAN_KEY)),
         status=obj["status"],
         currency=obj["currency"],
         items=items,

@@ -25,7 +25,7 @@ from api.subscriptions.checkout_models import CheckoutBody, StartCheckout, check
 from api.subscriptions.purchase_lock import begun_alone, follow_checkout
 from api.subscriptions.trials import trial_of
 from billing.periods import cycle_name
-from billing.stripe_objects import CHECKOUT_KEY
+from billing.stripe_objects import CHECKOUT_KEY, PLAN_KEY
 from runtime.errors import BusinessLogicError, RateLimited, Unavailable
 from sinks.postgres.access import Access
 from sinks.postgres.audit import record
@@ -174,11 +174,12 @@ def _session_params(
         "success_url": body.success_url,
         "client_reference_id": checkout_id,
         "metadata": {CHECKOUT_KEY: checkout_id},
+        "subscription_data": {"metadata": {PLAN_KEY: purchase.row.id}},
     }
     if body.cancel_url is not None:
         params["cancel_url"] = body.cancel_url
     if trial_days:
-        params["subscription_data"] = {"trial_period_days": trial_days}
+        params["subscription_data"]["trial_period_days"] = trial_days
     if discount is not None:
         params["discounts"] = [{"promotion_code": discount.stripe_promotion_code_id}]
     if body.automatic_tax:

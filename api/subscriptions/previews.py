@@ -42,9 +42,11 @@ async def preview(
     async with stores.postgres.acting(actor.access) as connection:
         row = await find_subscription(connection, str(id))
     target = await read_target(stores, actor, row, body)
-    if not target.changes:
+    if not target:
         raise nothing_to_change(row)
     proration = PRORATIONS[body.proration]
+    if not target.changes:  # only the version is another: nothing is billed for that
+        return await _previewed(stores, row.stripe_subscription_id)
     if body.timing == "next_billing_cycle":
         require_next_period(row)
         proration = "none"

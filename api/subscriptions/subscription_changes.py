@@ -59,7 +59,7 @@ async def change(
         if body.timing == "next_billing_cycle":
             require_next_period(row)
         # Also at once: where the change was made and charged, but what was to come not withdrawn, a repetition does it.
-        if not target.changes and not has_scheduled_change(row):
+        if not target and not has_scheduled_change(row):
             raise nothing_to_change(row)
         return target
 
@@ -100,10 +100,13 @@ async def history(
 
 
 async def _change_now(body: ChangeSubscription, turn: Turn, target: Target | None) -> None:
-    if target is None or not target.changes:
+    if not target:
         await turn.update()
+    elif not target.changes:
+        await turn.update(metadata=target.metadata)
     else:
         params: dict[str, Any] = {
+            "metadata": target.metadata,
             "items": target.changes,
             "proration_behavior": PRORATIONS[body.proration],
             "payment_behavior": "error_if_incomplete",
@@ -118,7 +121,7 @@ async def _change_now(body: ChangeSubscription, turn: Turn, target: Target | Non
 
 
 async def _change_next(turn: Turn, target: Target | None) -> None:
-    if target is None or not target.changes:
+    if not target:
         # A mark first: with the schedule gone, a repetition would find nothing to change.
         await turn.update()
         await turn.release_schedule()
@@ -129,4 +132,6 @@ async def _change_next(turn: Turn, target: Target | None) -> None:
         # Without the next step it changes nothing, and ends with the period.
         schedule = await schedules.create_from(turn.key("schedule"), turn.row.stripe_subscription_id)
     present = await stripe.subscriptions.get(turn.row.stripe_subscription_id)
-    await schedules.set_next(turn.key(f"next:{schedule['id']}"), schedule, present, target.items, target.cycle)
+    await schedules.set_next(
+        turn.key(f"next:{schedule['id']}"), schedule, present, target.items, target.cycle, metadata=target.metadata
+    )

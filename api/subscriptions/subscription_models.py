@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api.http.request_body import SentBody
 from billing.periods import Interval, cycle_name
+from billing.stripe_objects import PLAN_KEY
 from billing.subscriptions import Status
 from sinks.postgres.subscriptions import PricedPlan, SubscriptionRow
 
@@ -282,7 +283,8 @@ def _scheduled_as_json(row: SubscriptionRow, plans: Sequence[PricedPlan]) -> dic
     phase = scheduled_phase(row)
     if phase is None:
         return None
-    plan = plan_of_items(phase["items"], plans)
+    named = (phase.get("metadata") or {}).get(PLAN_KEY)
+    plan = next((each for each in plans if each.id == named), None) or plan_of_items(phase["items"], plans)
     return {
         "effective_at": datetime.fromtimestamp(phase["start_date"], UTC),
         "plan": plan and {"id": plan.id, "slug": plan.slug, "version": plan.version, "name": plan.name},

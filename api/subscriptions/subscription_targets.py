@@ -14,6 +14,7 @@ from api.subscriptions.subscription_models import ChangeSubscription, scheduled_
 from api.subscriptions.subscription_turns import require_action, require_seller
 from billing.offers import bought_prices, default_cycle, kept_quantity
 from billing.periods import Cycle
+from billing.stripe_objects import PLAN_KEY
 from billing.subscriptions import Action, Status
 from runtime.errors import BusinessLogicError, InvalidInput, InvalidStateTransition
 from sinks.postgres.plans import PlanRow, find_plan
@@ -40,10 +41,21 @@ class Target:
     """What differs from now."""
     cycle: Cycle
     plan: PlanRow
+    other_version: bool
+    """Another plan, or version of it, than the present one, be it at the same prices."""
     other_product: bool
     """Another product than the present plan's."""
     restarts: bool
     """Another interval: the period begins anew, but for a trial, which goes on."""
+
+    def __bool__(self) -> bool:
+        """Say whether anything differs from now."""
+        return bool(self.changes) or self.other_version
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Return what Stripe is to remember of it: prices alone do not tell the plan's version."""
+        return {PLAN_KEY: self.plan.id}
 
 
 async def read_target(stores: Stores, actor: Actor, row: SubscriptionRow, body: ChangeSubscription) -> Target:
@@ -118,7 +130,15 @@ def _target(
     if restarts and body.proration_at is not None:
         raise InvalidInput("proration_at: another interval begins a period at once; leave it out", field="proration_at")
     other_product = present_plan is None or present_plan.stripe_product_id != plan.stripe_product_id
-    return Target(wanted, item_changes(held, wanted), cycle, plan, other_product, restarts)
+    return Target(
+        wanted,
+        item_changes(held, wanted),
+        cycle,
+        plan,
+        other_version=plan.id != row.plan_id,
+        other_product=other_product,
+        restarts=restarts,
+    )
 
 
 def _of_plan(items: Sequence[ItemRow], plan: PlanRow | None) -> list[ItemRow]:

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
@@ -95,13 +95,13 @@ class Turn:
         schedule = self.row.schedule
         return schedule if isinstance(schedule, dict) and schedule["status"] == "active" else None
 
-    async def update(self, **params: Any) -> None:
+    async def update(self, *, metadata: Mapping[str, str] | None = None, **params: Any) -> None:
         """Change it at Stripe, unless that is done; parameters as Stripe takes them. Raises: PaymentFailed."""
         if self.repeated:
             return
         with explained_refusals():
             await self.asker.stores.selling.stripe.subscriptions.update(
-                self.key("update"), self.stripe_id, metadata={MARK: self.mark}, **params
+                self.key("update"), self.stripe_id, metadata={MARK: self.mark, **(metadata or {})}, **params
             )
 
     async def release_schedule(self) -> None:

@@ -31,6 +31,7 @@ from api.subscriptions.subscription_models import (
 )
 from api.subscriptions.subscription_turns import MARK, Asker, SubscriptionId, Writing, require_seller, show_subscription
 from api.subscriptions.trials import trial_of
+from billing.stripe_objects import PLAN_KEY
 from billing.subscriptions import Status
 from runtime.errors import NotFoundError
 from runtime.logging import get_logger
@@ -202,7 +203,7 @@ async def _begin(asker: Asker, order: _Order, mark: str, *, trial_days: int) -> 
             for item in wanted_items(purchase.row, purchase.bought)
         ],
         "payment_behavior": "error_if_incomplete",
-        "metadata": {MARK: mark},
+        "metadata": {MARK: mark, PLAN_KEY: purchase.row.id},
     }
     if trial_days:
         params["trial_period_days"] = trial_days

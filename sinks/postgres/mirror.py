@@ -154,6 +154,8 @@ async def apply_subscription(
     assert row is not None  # the customer is locked, and the row with it
     author = _known(author, owner if held is None else held)
     lines = describe(before, facts, at=author.at)
+    if before is not None and held is not None and before.items == facts.items:
+        lines += await _version_line(connection, held["plan_id"], values["plan_id"], author.at)
     for line in lines:
         await connection.execute(_SQL["insert_change"], _change(line, values, row, author))
     # Stripe's object also differs by what nobody is shown, such as the mark of a request that changed nothing.
@@ -235,10 +237,22 @@ async def _plan(
             "organization_id": organization_id,
             "products": [item.product for item in facts.items],
             "prices": [item.price for item in facts.items],
+            "named": facts.named_plan_id,
             "held": None if held is None else held["plan_id"],
         },
     )
     return None if row is None else row["id"]
+
+
+async def _version_line(
+    connection: AsyncConnection, before: str | None, after: str | None, at: datetime
+) -> list[ChangeLine]:
+    """Return what the history says of another version with the same prices, which Stripe's object does not tell."""
+    if before is None or after is None or before == after:
+        return []
+    old, new = [await _one(connection, "plan_version", {"id": each}) for each in (before, after)]
+    assert new is not None
+    return [ChangeLine("plan_changed", old, new, 0, at)]
 
 
 async def _rewrite_lines(connection: AsyncConnection, facts: InvoiceFacts, values: Row) -> bool:

@@ -59,12 +59,17 @@ class SubscriptionSchedules:
         subscription: Json,
         items: Sequence[WantedItem],
         cycle: Cycle,
+        *,
+        metadata: Mapping[str, str] | None = None,
     ) -> Json:
         """Let a subscription have these items when its present phase ends, and go on with them.
 
         What else the subscription has now, such as its discounts, stays: a phase keeps nothing that it does not list.
+        `metadata` is added to the subscription's then.
         """
         phases = next_phases(schedule, subscription, items, cycle)
+        if metadata:
+            phases[1]["metadata"] = dict(metadata)
         return await self.update(key, schedule["id"], phases=phases, end_behavior="release", proration_behavior="none")
 
     async def end_with_phase(self, key: str, schedule: Json, subscription: Json) -> Json:

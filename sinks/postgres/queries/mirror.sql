@@ -91,14 +91,18 @@ where stripe_subscription_id = %(stripe_subscription_id)s
 for update
 
 -- name: find_plan
--- The version that has most of the prices; among equals the one it has, then the newest.
+-- The version that has most of the prices; among equals the one it was given, the one it has, then the newest.
 select id::text from pricing_plans
 cross join lateral (
     select count(*) from jsonb_each_text(stripe_prices) sold where sold.value = any(%(prices)s)
 ) as known (prices)
 where organization_id = %(organization_id)s and stripe_product_id = any(%(products)s) and known.prices > 0
-order by known.prices desc, id is not distinct from %(held)s::uuid desc, version desc
+order by known.prices desc, id is not distinct from %(named)s::uuid desc, id is not distinct from %(held)s::uuid desc,
+    version desc
 limit 1
+
+-- name: plan_version
+select slug plan, version plan_version from pricing_plans where id = %(id)s
 
 -- name: insert_subscription
 insert into subscriptions (organization_id, customer_id, plan_id, stripe_subscription_id, stripe_schedule_id, status,

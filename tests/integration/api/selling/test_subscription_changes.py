@@ -250,6 +250,32 @@ def test_subscribers_keep_their_version_until_they_are_moved(shop: Shop) -> None
     assert error_of(change(shop, made, plan=first["id"])) == (422, "PLAN_ARCHIVED")
 
 
+def test_subscribers_are_moved_to_a_version_that_differs_in_what_it_gives(shop: Shop) -> None:
+    shop.sell(**SEATS)
+    made, later = subscribe(shop, "seats", quantity=2), subscribe(shop, "seats", quantity=2)
+    features = [{"slug": "sso", "name": "Single sign-on"}]
+    second = shop.client.patch("/api/v1/plans/seats", json={"features": features}).json()
+    assert second["version"] == 2
+    assert preview(shop, made, plan="seats")["total_minor"] == 2400
+    moved = change(shop, made, plan="seats", reason="Gets it, too")
+    assert moved.status_code == 200, moved.text
+    assert (moved.json()["plan"]["version"], moved.json()["quantity"]) == (2, 2)
+    assert len(invoices(shop, made)) == 1
+    line = history(shop, made)[0]
+    assert (line["kind"], line["reason"], line["mrr_delta_minor"]) == ("plan_changed", "Gets it, too", 0)
+    assert (line["from"], line["to"]) == (
+        {"plan": "seats", "plan_version": 1},
+        {"plan": "seats", "plan_version": 2},
+    )
+    # What Stripe says keeps the version, also where nothing of ours remembers it.
+    shop.service.sql("update subscriptions set plan_id = null where id = %s", made["id"])
+    third = shop.client.patch("/api/v1/plans/seats", json={"features": []}).json()
+    assert (third["version"], look(shop, made)["plan"]["version"]) == (3, 2)
+    assert error_of(change(shop, made, plan=second["id"])) == (422, "NOTHING_TO_CHANGE")
+    scheduled = change(shop, later, plan="seats", timing="next_billing_cycle").json()
+    assert (scheduled["plan"]["version"], scheduled["scheduled_change"]["plan"]["version"]) == (1, 3)
+
+
 @pytest.mark.parametrize("timing", ["immediate", "next_billing_cycle"])
 def test_a_change_makes_no_second_subscription_of_a_product(shop: Shop, timing: str) -> None:
     shop.sell(**SOLO)
