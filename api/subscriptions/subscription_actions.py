@@ -141,6 +141,8 @@ async def resume(
     async def write(turn: Turn, _: None) -> None:
         if turn.row.state is Status.PAUSED:
             subscriptions = asker.stores.selling.stripe.subscriptions
+            # A mark first: of what runs again a repetition could not tell whether it was its own doing.
+            await turn.update()
             with explained_refusals():
                 await subscriptions.unpause(
                     turn.key("unpause"), turn.row.stripe_subscription_id, billing_cycle_anchor={"type": "now"}

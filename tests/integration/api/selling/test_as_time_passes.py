@@ -16,6 +16,7 @@ from tests.engines import TestStack
 from tests.integration.api.selling.running import selling_service
 from tests.integration.api.selling.shop import Shop, error_of
 from tests.integration.api.selling.subscribers import (
+    HANGS_S,
     SEATS,
     SOLO,
     act,
@@ -25,6 +26,7 @@ from tests.integration.api.selling.subscribers import (
     keyed,
     look,
     pay_with,
+    repeated,
     subscribe,
     use,
 )
@@ -180,4 +182,11 @@ def test_what_paused_for_want_of_a_payment_method_runs_again(shop: Shop) -> None
     path = f"/api/v1/subscriptions/{made['id']}/resume"
     assert error_of(shop.client.post(path, json={})) == (422, "PAYMENT_METHOD_REQUIRED")
     pay_with(shop, made["customer_id"], "pm_card_visa")
-    assert act(shop, made, "resume")["status"] == "active"
+    headers, billed = keyed(), len(shop.stripe.objects("invoice"))
+    shop.stripe.break_things({"kind": "hang_after", "path": f"{at}/resume", "method": "POST", "seconds": HANGS_S})
+    assert shop.client.post(path, json={}, headers=headers).status_code == 503
+    shop.stripe_up()
+    assert look(shop, made)["status"] == "active"
+    done = repeated(lambda: shop.client.post(path, json={}, headers=headers))
+    assert (done.status_code, done.json()["status"]) == (200, "active")
+    assert len(shop.stripe.objects("invoice")) == billed + 1
