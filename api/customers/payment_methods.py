@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
 from api.access.actor import Actor
@@ -18,6 +18,7 @@ from api.http.paging import Cursor, Limit, Page, decode_cursor, page
 from api.http.request_body import SentBody
 from api.http.responses import ExactRoute, json_answer
 from api.stores import Stores
+from api.stripe.refusals import explained_refusals
 from api.stripe.request_keys import stripe_key
 from runtime.errors import NotFoundError
 from sinks.postgres.access import Access
@@ -49,7 +50,20 @@ class AddPaymentMethod(SentBody):
         description="One that Stripe's form has made, or in test mode a test card such as pm_card_visa. Left out: the"
         " answer holds the secret with which Stripe's form adds one.",
     )
-    default: bool = Field(default=False, description="Pay with it from now on; only with `payment_method`.")
+    default: bool = Field(
+        default=False,
+        description="Pay with it from now on; only with `payment_method`. A customer's first one is the default"
+        " anyway.",
+    )
+
+    @model_validator(mode="after")
+    def _default_of_something(self) -> Self:
+        if self.default and self.payment_method is None:
+            raise ValueError(
+                "default needs payment_method: what Stripe's form adds is made the default afterwards, with"
+                " POST /payment-methods/{id}/default"
+            )
+        return self
 
 
 class PaymentMethodBody(BaseModel):
@@ -121,7 +135,10 @@ async def show(
     responses=errors(400, 404, 409, 413, 422),
 )
 async def add(request: Request, body: AddPaymentMethod, actor: Writer, stores: OpenStores) -> Response:
-    """Begin to add a payment method by Stripe's form, or attach one. A card that the bank refuses is PAYMENT_FAILED."""
+    """Begin to add a payment method by Stripe's form, or attach one, which becomes the default if there was none.
+
+    A card that the bank refuses is PAYMENT_FAILED.
+    """
     customer = await named_customer(stores, actor, None if body.customer_id is None else str(body.customer_id))
     stripe, stripe_customer = stores.selling.stripe, await stripe_customer_of(stores, actor, customer)
     if body.payment_method is None:
@@ -130,8 +147,9 @@ async def add(request: Request, body: AddPaymentMethod, actor: Writer, stores: O
         begun = {"setup_intent_id": intent["id"], "client_secret": intent["client_secret"], "payment_method": None}
         return json_answer(begun, status=201)
     key = stripe_key(request, actor, "payment_method.attach")
-    attached = await stripe.payment_methods.attach(key, body.payment_method, stripe_customer)
-    if body.default:
+    with explained_refusals():
+        attached = await stripe.payment_methods.attach(key, body.payment_method, stripe_customer)
+    if body.default or not await _pays_by_default(stripe, stripe_customer):
         await _charge(request, actor, stripe, attached["id"], stripe_customer)
     row = await _followed(stores, actor, attached["id"], customer.organization_id, stripe_customer)
     await _audit(stores, actor, "payment_method.attach", row)
@@ -181,6 +199,12 @@ async def detach(
     )
     await _audit(stores, actor, "payment_method.detach", row, before=before)
     return json_answer(_as_json(row))
+
+
+async def _pays_by_default(stripe: StripeGateway, stripe_customer: str) -> bool:
+    """Say whether a customer has something that invoices are charged to."""
+    held = await stripe.customers.get(stripe_customer)
+    return (held.get("invoice_settings") or {}).get("default_payment_method") is not None
 
 
 async def _charge(request: Request, actor: Actor, stripe: StripeGateway, method: str, customer: str) -> None:

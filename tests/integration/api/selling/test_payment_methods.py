@@ -38,6 +38,18 @@ def test_cards_are_attached_made_the_default_and_detached(shop: Shop) -> None:
     assert [card["id"] for card in shop.client.get(METHODS).json()["data"]] == [visa["id"]]
 
 
+def test_the_first_card_pays_without_being_asked_to(shop: Shop) -> None:
+    customer = shop.customer()["id"]
+    visa, mastercard = (
+        shop.client.post(METHODS, json={"customer_id": customer, "payment_method": card}).json()["payment_method"]
+        for card in ("pm_card_visa", "pm_card_mastercard")
+    )
+    assert (visa["is_default"], mastercard["is_default"]) == (True, False)
+    nothing = shop.client.post(METHODS, json={"customer_id": customer, "default": True})
+    assert error_of(nothing) == (400, "SCHEMA_VALIDATION")
+    assert "default needs payment_method" in nothing.json()["error"]["message"]
+
+
 def test_the_new_default_also_pays_for_what_another_card_bought_on_stripes_page(shop: Shop) -> None:
     shop.sell(trial_days=0)
     customer = shop.customer()
