@@ -20,6 +20,7 @@ from api.http.documentation import PREFIX, errors
 from api.http.request_body import require_return_addresses
 from api.http.responses import ExactRoute, json_answer
 from api.stores import Stores
+from api.stripe.refusals import explained_refusals
 from api.stripe.request_keys import new_id, stripe_key
 from api.subscriptions.checkout_models import CheckoutBody, StartCheckout, checkout_as_json
 from api.subscriptions.purchase_lock import begun_alone, follow_checkout
@@ -79,18 +80,17 @@ async def start(
         currency=purchase.currency,
     )
     checkout_id = new_id(request, actor, "checkout")
-    async with begun_alone(stores, actor, customer, purchase.row, checkout_id=checkout_id):
-        session = await stores.selling.stripe.checkout.create(
-            stripe_key(request, actor, "checkout"),
-            **_session_params(
-                body,
-                purchase,
-                customer=await stripe_customer_of(stores, actor, customer),
-                checkout_id=checkout_id,
-                trial_days=await trial_of(stores, actor, customer, purchase, asked=body.trial_days),
-                discount=discount or None,
-            ),
+    async with begun_alone(stores, actor, customer, purchase.row, currency=purchase.currency, checkout_id=checkout_id):
+        params = _session_params(
+            body,
+            purchase,
+            customer=await stripe_customer_of(stores, actor, customer),
+            checkout_id=checkout_id,
+            trial_days=await trial_of(stores, actor, customer, purchase, asked=body.trial_days),
+            discount=discount or None,
         )
+        with explained_refusals():
+            session = await stores.selling.stripe.checkout.create(stripe_key(request, actor, "checkout"), **params)
         checkout = NewCheckout(
             id=checkout_id,
             organization_id=organization_id,

@@ -28,7 +28,7 @@ from api.subscriptions.invoice_models import (
     invoice_as_json,
     line_as_json,
 )
-from runtime.errors import InvalidStateTransition, NotFoundError, PaymentFailed
+from runtime.errors import InvalidInput, InvalidStateTransition, NotFoundError, PaymentFailed
 from runtime.logging import get_logger
 from sinks.postgres.access import Access
 from sinks.postgres.audit import record
@@ -140,7 +140,10 @@ async def pay(
     stores: OpenStores,
     body: PayInvoice = _WITH_THE_DEFAULT,
 ) -> Response:
-    """Collect an open invoice now. A card that is declined: 422 PAYMENT_FAILED with `decline_code`."""
+    """Collect an open invoice now. A card that is declined: 422 PAYMENT_FAILED with `decline_code`.
+
+    Where the bank wants the customer to confirm: 422 AUTHENTICATION_REQUIRED with `hosted_invoice_url`, where they can.
+    """
     row = await _visible(stores, actor, id)
     _require_payable(row)
     access = Access(organization_id=row.organization_id)
@@ -149,12 +152,19 @@ async def pay(
         method = await _method_of(stores, actor, row, str(body.payment_method_id))
     stripe, key = stores.selling.stripe, stripe_key(request, actor, f"invoice:{row.id}:pay")
     try:
-        with explained_refusals():
+        with explained_refusals(authenticate=f"let them pay at {row.hosted_invoice_url}"):
             await stripe.invoices.pay(key, row.stripe_invoice_id, payment_method=method)
-    except PaymentFailed:
+    except PaymentFailed as exc:
         # A try leaves its traces: the number of attempts, a subscription that is past due.
         await _look(stores, row, actor, access)
+        if exc.code == "AUTHENTICATION_REQUIRED":
+            exc.details["hosted_invoice_url"] = row.hosted_invoice_url
         raise
+    except InvalidInput as exc:
+        if exc.details.get("stripe_code") != "invoice_already_paid":
+            raise
+        await _look(stores, row, actor, access)
+        raise _already_paid() from exc
     await _look(stores, row, actor, access)
     async with stores.postgres.acting(access) as connection:
         paid = await find_invoice(connection, row.id)
@@ -198,11 +208,16 @@ async def _audit(connection: AsyncConnection, actor: Actor, *, before: InvoiceRo
 
 
 def _require_payable(row: InvoiceRow) -> None:
+    if row.status == "paid":
+        raise _already_paid()
     refusals: dict[str, tuple[str, str]] = {
         "draft": ("INVOICE_NOT_FINALIZED", "A draft is not due yet: Stripe finalizes it within the hour."),
-        "paid": ("ALREADY_PAID", "The invoice is paid already."),
         "void": ("INVOICE_VOID", "The invoice was voided: nothing is owed on it."),
     }
     if row.status in refusals:
         code, message = refusals[row.status]
         raise InvalidStateTransition(message, code=code, status=row.status)
+
+
+def _already_paid() -> InvalidStateTransition:
+    return InvalidStateTransition("The invoice is paid already.", code="ALREADY_PAID", status="paid")

@@ -9,10 +9,11 @@ from typing import Any
 from api.access.actor import Actor
 from api.http.documentation import PREFIX
 from api.stores import Stores
+from api.stripe.refusals import customer_currency
 from runtime.errors import ConflictError, InvalidInput
 from sinks.postgres.access import Access
 from sinks.postgres.checkouts import open_sessions, subscription_of_product
-from sinks.postgres.customers import CustomerRow, running_subscriptions
+from sinks.postgres.customers import CustomerRow, other_running_currency, running_subscriptions
 from sinks.postgres.leases import lease
 from sinks.postgres.plans import PlanRow
 from sinks.postgres.subscriptions import find_subscription
@@ -25,6 +26,7 @@ async def begun_alone(
     customer: CustomerRow,
     plan: PlanRow,
     *,
+    currency: str | None = None,
     checkout_id: str | None = None,
     mark: str | None = None,
     reason: str | None = None,
@@ -35,13 +37,16 @@ async def begun_alone(
 
     Pages on which they could still buy it, too, are closed, but for that of `checkout_id`. A subscription that an
     earlier try of this request made, which left its `mark`, is no second one.
-    Raises: ConflictError ALREADY_SUBSCRIBED, CUSTOMER_BUSY; Unavailable when it takes too long.
+    `currency`: in which they are to pay. Raises: ConflictError ALREADY_SUBSCRIBED, CUSTOMER_BUSY; BusinessLogicError
+    CUSTOMER_CURRENCY; Unavailable when it takes too long.
     """
     access = Access(organization_id=customer.organization_id)
     async with lease(stores.postgres, access, "customer", customer.id, actor.name, reason=reason):
         await _close_pages(stores, actor, customer, plan, checkout_id)
         await _follow_unknown(stores, customer, access)
         await _require_unsubscribed(stores, customer, plan, mark)
+        if currency is not None:
+            await _require_currency(stores, customer, currency)
         yield
 
 
@@ -75,6 +80,14 @@ async def _follow_unknown(stores: Stores, customer: CustomerRow, access: Access)
     async for subscription in stores.selling.stripe.subscriptions.each(customer=customer.stripe_customer_id):
         if subscription["id"] not in known:
             await stores.selling.mirror.look("subscription", subscription["id"], access=access)
+
+
+async def _require_currency(stores: Stores, customer: CustomerRow, currency: str) -> None:
+    """Stripe takes one currency a customer, while anything of theirs runs (docs.stripe.com/billing/customer)."""
+    async with stores.postgres.acting(Access(organization_id=customer.organization_id)) as connection:
+        running = await other_running_currency(connection, customer.id, currency)
+    if running is not None:
+        raise customer_currency(currency, running)
 
 
 async def _require_unsubscribed(stores: Stores, customer: CustomerRow, plan: PlanRow, mark: str | None) -> None:

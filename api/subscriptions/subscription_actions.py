@@ -34,6 +34,7 @@ from sinks.postgres.subscriptions import SubscriptionRow
 
 router = APIRouter(prefix=f"{PREFIX}/subscriptions", tags=["subscriptions"], route_class=ExactRoute)
 
+_CONFIRM_CARD: Final = "let them save the card on Stripe's page (POST /portal), which asks them, and repeat this"
 # Without a body, too.
 _NO_REASON: Final = Because(reason=None)
 _AT_PERIOD_END: Final = CancelSubscription()
@@ -143,7 +144,7 @@ async def resume(
             subscriptions = asker.stores.selling.stripe.subscriptions
             # A mark first: of what runs again a repetition could not tell whether it was its own doing.
             await turn.update()
-            with explained_refusals():
+            with explained_refusals(authenticate=_CONFIRM_CARD):
                 await subscriptions.unpause(
                     turn.key("unpause"), turn.row.stripe_subscription_id, billing_cycle_anchor={"type": "now"}
                 )

@@ -80,7 +80,25 @@ async def read_target(stores: Stores, actor: Actor, row: SubscriptionRow, body: 
         )
     if plan != held:
         require_sold(plan)
-    return _target(row, body, plan, held, _of_plan(items, held))
+    target = _target(row, body, plan, held, _of_plan(items, held))
+    if plan.state != "active":
+        await _require_sold_prices(
+            stores, actor, plan, {item.price for item in target.items} - {i.price for i in items}
+        )
+    return target
+
+
+async def _require_sold_prices(stores: Stores, actor: Actor, plan: PlanRow, prices: set[str]) -> None:
+    """Refuse what a retired version would add, unless the version that is sold has the same prices.
+
+    Raises: InvalidStateTransition PLAN_ARCHIVED.
+    """
+    if not prices:
+        return
+    async with stores.postgres.acting(actor.access) as connection:
+        sold = await find_plan(connection, slug=plan.slug, organization_id=plan.organization_id)
+    if sold.state != "active" or not prices <= set(sold.stripe_prices.values()):
+        require_sold(plan)
 
 
 def nothing_to_change(row: SubscriptionRow) -> BusinessLogicError:

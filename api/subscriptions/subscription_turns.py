@@ -41,6 +41,11 @@ T = TypeVar("T")
 MARK: Final = "meterstream_request"
 """Metadata of a subscription: which request of ours changed it last."""
 
+_CONFIRM_CHANGE: Final = (
+    "let them save the card on Stripe's page (POST /portal), which asks them, and repeat this; or send"
+    ' "proration": "prorate", which bills the difference with the next invoice'
+)
+
 SubscriptionId = Annotated[
     UUID, Path(description="The subscription's id.", examples=["0b6ff1c5-e0e8-494f-b3ac-4bd8a0ff0f4e"])
 ]
@@ -99,7 +104,7 @@ class Turn:
         """Change it at Stripe, unless that is done; parameters as Stripe takes them. Raises: PaymentFailed."""
         if self.repeated:
             return
-        with explained_refusals():
+        with explained_refusals(authenticate=_CONFIRM_CHANGE):
             await self.asker.stores.selling.stripe.subscriptions.update(
                 self.key("update"), self.stripe_id, metadata={MARK: self.mark, **(metadata or {})}, **params
             )

@@ -143,7 +143,15 @@ async def create(body: CreateSubscription, asker: Writing) -> Response:
     mark = asker.mark("subscription:create")
     access = Access(organization_id=order.customer.organization_id)
     mirror = stores.selling.mirror
-    async with begun_alone(stores, actor, order.customer, order.purchase.row, mark=mark, reason=body.reason):
+    async with begun_alone(
+        stores,
+        actor,
+        order.customer,
+        order.purchase.row,
+        currency=order.purchase.currency,
+        mark=mark,
+        reason=body.reason,
+    ):
         trial_days = await trial_of(stores, actor, order.customer, order.purchase, asked=body.trial_days, mark=mark)
         stripe_id, invoice = await _begin(asker, order, mark, trial_days=trial_days)
         await mirror.look("subscription", stripe_id, actor=actor.name, reason=body.reason, access=access)

@@ -185,6 +185,14 @@ async def running_subscriptions(connection: AsyncConnection, customer_id: str) -
         return [row[0] for row in await cursor.fetchall()]
 
 
+async def other_running_currency(connection: AsyncConnection, customer_id: str, currency: str) -> str | None:
+    """Return another currency in which a customer has a subscription that has not ended, if there is one."""
+    with translated_errors():
+        values = {"customer_id": customer_id, "currency": currency}
+        found = await (await connection.execute(_SQL["other_running_currency"], values)).fetchone()
+    return None if found is None else str(found[0])
+
+
 def user_has_customer(user_id: str) -> ConflictError:
     """Return what is said where a user would become two customers of one organization."""
     return ConflictError(

@@ -85,6 +85,7 @@ def begin(world: World, sent: Parameters, proration: str) -> Obj:
     customer = world.get("customer", sent.required("customer"), "customer")
     subscription = _blank(world, sent, customer)
     now = subscription["created"]
+    _check_one_currency(world, subscription)
     subscription["discounts"] = discounts.read(world, sent, subscription) or []
     items = subscription_items.changed(world, subscription, subscription_items.read(sent))
     trial_end = _trial_end(sent, now)
@@ -227,6 +228,17 @@ def _blank(world: World, sent: Parameters, customer: Obj) -> Obj:
         "test_clock": customer["test_clock"],
     }
     return subscription | read_fields(world, sent, subscription)
+
+
+def _check_one_currency(world: World, subscription: Obj) -> None:
+    """Refuse a second currency for a customer while anything of theirs runs in another."""
+    others = world.find(SUBSCRIPTION, customer=subscription["customer"])
+    for other in others:
+        if other["status"] not in standing.ENDED and other["currency"] != subscription["currency"]:
+            raise StripeFailure(
+                "You cannot combine currencies on a single customer. This customer has an active subscription,"
+                f" subscription schedule, discount, quote, or invoice item with currency {other['currency']}"
+            )
 
 
 def _billing_mode(sent: Parameters) -> Obj:

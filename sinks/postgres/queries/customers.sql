@@ -70,3 +70,8 @@ where customer_id = %(customer_id)s and status not in ('canceled', 'incomplete_e
 select subject from customer_subjects
 where organization_id = %(organization_id)s and subject = any(%(subjects)s) and customer_id <> %(customer_id)s
 limit 1
+
+-- name: other_running_currency
+select currency from subscriptions
+where customer_id = %(customer_id)s and currency <> %(currency)s and status not in ('canceled', 'incomplete_expired')
+limit 1

@@ -98,6 +98,24 @@ def test_an_open_invoice_is_paid_and_its_subscription_recovers(shop: Shop) -> No
     assert actions == [("invoice.pay",)]
 
 
+def test_what_the_bank_wants_confirmed_is_paid_on_the_invoices_page(shop: Shop) -> None:
+    made, invoice = owing(shop)
+    pay_with(shop, made["customer_id"], "pm_card_authenticationRequired")
+    refused = pay(shop, invoice)
+    assert error_of(refused) == (422, "AUTHENTICATION_REQUIRED")
+    assert refused.json()["error"]["details"]["hosted_invoice_url"] == invoice["hosted_invoice_url"]
+    assert invoice["hosted_invoice_url"] in refused.json()["error"]["message"]
+
+
+def test_what_was_paid_meanwhile_is_not_paid_again(shop: Shop) -> None:
+    made, invoice = owing(shop)
+    pay_with(shop, made["customer_id"], "pm_card_visa")
+    shop.stripe.control.post(f"/v1/invoices/{invoice['stripe_invoice_id']}/pay").raise_for_status()
+    assert shop.client.get(f"/api/v1/invoices/{invoice['id']}").json()["status"] == "open"
+    assert error_of(pay(shop, invoice)) == (422, "ALREADY_PAID")
+    assert shop.client.get(f"/api/v1/invoices/{invoice['id']}").json()["status"] == "paid"
+
+
 def test_anothers_payment_method_pays_nothing(shop: Shop) -> None:
     _, invoice = owing(shop)
     other = subscribe(shop, "seats")

@@ -250,6 +250,19 @@ def test_subscribers_keep_their_version_until_they_are_moved(shop: Shop) -> None
     assert error_of(change(shop, made, plan=first["id"])) == (422, "PLAN_ARCHIVED")
 
 
+def test_a_retired_version_sells_no_other_interval_unless_it_is_sold_still(shop: Shop) -> None:
+    shop.sell(**SOLO)
+    made, other = subscribe(shop, "solo"), subscribe(shop, "solo")
+    shop.client.patch("/api/v1/plans/solo", json={"trial_days": 3}).raise_for_status()
+    assert change(shop, other, interval="year").json()["interval"] == "year"
+    dearer = [{**price, "currencies": {"usd": {"amount": "300.00"}}} for price in SOLO["prices"]]
+    shop.client.patch("/api/v1/plans/solo", json={"prices": dearer}).raise_for_status()
+    before = len(shop.stripe.calls())
+    assert error_of(change(shop, made, interval="year")) == (422, "PLAN_ARCHIVED")
+    assert len(shop.stripe.calls()) == before
+    assert change(shop, made, plan="solo", interval="year").json()["plan"]["version"] == 3
+
+
 def test_subscribers_are_moved_to_a_version_that_differs_in_what_it_gives(shop: Shop) -> None:
     shop.sell(**SEATS)
     made, later = subscribe(shop, "seats", quantity=2), subscribe(shop, "seats", quantity=2)

@@ -64,6 +64,39 @@ def test_who_left_nothing_to_charge_is_told_so(shop: Shop) -> None:
     assert error_of(shop.client.post("/api/v1/subscriptions", json=body)) == (422, "PAYMENT_METHOD_REQUIRED")
 
 
+def test_a_payment_that_the_customer_must_confirm_says_where(shop: Shop) -> None:
+    shop.sell(**SOLO)
+    customer = customer_with(shop, "pm_card_authenticationRequired")
+    refused = shop.client.post(
+        "/api/v1/subscriptions", json={"customer_id": customer, "plan": "solo", "interval": "month"}
+    )
+    assert error_of(refused) == (422, "AUTHENTICATION_REQUIRED")
+    assert "POST /checkout" in refused.json()["error"]["message"]
+
+
+def test_a_customer_pays_in_one_currency(shop: Shop) -> None:
+    shop.sell(**SOLO)
+    shop.sell(**{**SOLO, "slug": "duo", "prices": [{**SOLO["prices"][0], "slug": "duo-month"}]})
+    made = subscribe(shop, "solo")
+    body = {"customer_id": made["customer_id"], "plan": "duo", "currency": "eur"}
+    for refused in (shop.client.post("/api/v1/subscriptions", json=body), shop.checkout(**body)):
+        assert error_of(refused) == (422, "CUSTOMER_CURRENCY")
+        assert refused.json()["error"]["details"]["customer_currency"] == "usd"
+    act(shop, made, "cancel", {"at": "now"})
+    assert shop.client.post("/api/v1/subscriptions", json=body).json()["currency"] == "eur"
+
+
+def test_the_last_use_of_a_code_may_be_anothers(shop: Shop) -> None:
+    shop.sell(**SOLO)
+    made = shop.client.post("/api/v1/discount-codes", json={"code": "LAST", "percent_off": "20"}).json()
+    # As if it happened between our look at the code and the purchase.
+    path = f"/v1/promotion_codes/{made['stripe_promotion_code_id']}"
+    shop.stripe.control.post(path, data={"active": "false"}).raise_for_status()
+    body = {"customer_id": customer_with(shop), "plan": "solo", "interval": "month", "discount_code": "LAST"}
+    for refused in (shop.client.post("/api/v1/subscriptions", json=body), shop.checkout(**body)):
+        assert error_of(refused) == (422, "DISCOUNT_CODE_EXHAUSTED")
+
+
 @pytest.mark.parametrize(
     ("change", "refusal"),
     [
