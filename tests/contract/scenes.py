@@ -192,10 +192,20 @@ async def _schedules(business: Business, subscription: str) -> None:
     )
     second = await gateway.subscription_schedules.create_from("schedule:other", other["id"])
     coming = [WantedItem(business.prices["seats"], 3), WantedItem(business.prices["tokens"], None)]
-    await gateway.subscription_schedules.set_next("schedule:next", second, other, coming, Cycle(Interval.MONTH))
+    await gateway.subscription_schedules.set_next(
+        "schedule:next", second, other, coming, Cycle(Interval.MONTH), metadata={"of": "scenes"}
+    )
     assert len((await gateway.subscription_schedules.get(second["id"]))["phases"]) == 2
     await gateway.subscription_schedules.cancel("schedule:cancel", second["id"])
-    assert len(await listed(gateway.subscription_schedules.each())) == 2
+    third = await gateway.subscriptions.create(
+        "ending", customer=await business.customer(), items=[{"price": business.prices["flat"]}]
+    )
+    ending = await gateway.subscription_schedules.create_from("schedule:ending", third["id"])
+    ending = await gateway.subscription_schedules.end_with_phase("schedule:end", ending, third)
+    await gateway.subscription_schedules.release("schedule:let-go", ending["id"], preserve_cancel_date=True)
+    end = third["items"]["data"][0]["current_period_end"]
+    assert (await gateway.subscriptions.get(third["id"]))["cancel_at"] == end
+    assert len(await listed(gateway.subscription_schedules.each())) == 3
 
 
 async def invoices(business: Business) -> None:
