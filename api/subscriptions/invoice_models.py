@@ -57,7 +57,7 @@ class InvoiceBody(Amounts):
     paid_at: datetime | None
     attempt_count: int
     next_payment_attempt: datetime | None
-    hosted_invoice_url: str | None = Field(description="Stripe's page to pay on.")
+    hosted_invoice_url: str | None = Field(description="Stripe's page to pay on; the link works for some weeks.")
     stripe_invoice_id: str
     created_at: datetime
     updated_at: datetime

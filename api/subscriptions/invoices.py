@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Annotated, Final, NamedTuple
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
 from psycopg import AsyncConnection
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from api.access.actor import Actor
 from api.access.authentication import OpenStores, allowed
@@ -28,7 +29,7 @@ from api.subscriptions.invoice_models import (
     invoice_as_json,
     line_as_json,
 )
-from runtime.errors import InvalidInput, InvalidStateTransition, NotFoundError, PaymentFailed
+from runtime.errors import InvalidInput, InvalidStateTransition, NotFoundError, PaymentFailed, RateLimited, Unavailable
 from runtime.logging import get_logger
 from sinks.postgres.access import Access
 from sinks.postgres.audit import record
@@ -40,6 +41,8 @@ log = get_logger(__name__)
 router = APIRouter(prefix=f"{PREFIX}/invoices", tags=["invoices"], route_class=ExactRoute)
 
 InvoiceId = Annotated[UUID, Path(description="The invoice's id.", examples=["7c9e6679-7425-40de-944b-e07fc1f90ae7"])]
+_LINKS_WORK: Final = timedelta(days=7)
+"""Stripe's links to the page and the PDF of an invoice expire some 30 days after it was made final, or renewed."""
 _WITH_THE_DEFAULT: Final = PayInvoice()
 Reader = Annotated[Actor, allowed("invoices:read")]
 
@@ -85,8 +88,11 @@ async def show(
     actor: Reader,
     stores: OpenStores,
 ) -> Response:
-    """Show an invoice."""
-    return json_answer(invoice_as_json(await _visible(stores, actor, id)))
+    """Show an invoice. Of one that waits for its payment for long Stripe is asked again: links to its page expire."""
+    row = await _visible(stores, actor, id)
+    if row.status == "open":
+        row = await _with_links_that_work(stores, actor, row)
+    return json_answer(invoice_as_json(row))
 
 
 @router.get("/{id}/lines", summary="List an invoice's lines", response_model=Page[LineBody], responses=errors(400, 404))
@@ -109,21 +115,30 @@ async def lines(
     "/{id}/pdf",
     summary="Find the PDF",
     response_model=PdfLink,
-    responses=errors(400, 404, 422),
+    responses={
+        303: {"description": "To the PDF, for who accepts a page or a PDF rather than JSON."},
+        **errors(400, 404, 422),
+    },
 )
 async def pdf(
+    request: Request,
     id: InvoiceId,  # noqa: A002 - the path's name
     actor: Reader,
     stores: OpenStores,
 ) -> Response:
-    """Tell where Stripe keeps the PDF of a finalized invoice."""
-    row = await _visible(stores, actor, id)
+    """Tell where Stripe keeps the PDF of a finalized invoice, or send browsers and readers of PDFs there.
+
+    Stripe's links last some weeks: after some days it is asked for the present one.
+    """
+    row = await _with_links_that_work(stores, actor, await _visible(stores, actor, id))
     if row.invoice_pdf_url is None:
         raise InvalidStateTransition(
             "A draft has no PDF: Stripe makes one when it finalizes the invoice.",
             code="INVOICE_NOT_FINALIZED",
             status=row.status,
         )
+    if _wants_the_file(request):
+        return RedirectResponse(row.invoice_pdf_url, status_code=303)
     return json_answer({"url": row.invoice_pdf_url})
 
 
@@ -176,6 +191,23 @@ async def pay(
 async def _visible(stores: Stores, actor: Actor, invoice_id: UUID) -> InvoiceRow:
     async with stores.postgres.acting(actor.access) as connection:
         return await find_invoice(connection, str(invoice_id))
+
+
+async def _with_links_that_work(stores: Stores, actor: Actor, row: InvoiceRow) -> InvoiceRow:
+    """Return an invoice whose links are of the last days; while Stripe is down, with those that there are."""
+    if row.finalized_at is None or stores.clock() - row.updated_at < _LINKS_WORK or stores.mirror is None:
+        return row
+    with suppress(Unavailable, RateLimited):
+        access = Access(organization_id=row.organization_id)
+        await stores.mirror.look("invoice", row.stripe_invoice_id, actor=actor.name, access=access)
+        return await _visible(stores, actor, UUID(row.id))
+    return row
+
+
+def _wants_the_file(request: Request) -> bool:
+    """Say whether a client names a page or a PDF, and no JSON, as what it accepts."""
+    accepted = request.headers.get("accept", "").lower()
+    return ("application/pdf" in accepted or "text/html" in accepted) and "json" not in accepted
 
 
 async def _method_of(stores: Stores, actor: Actor, row: InvoiceRow, method_id: str) -> str:

@@ -25,6 +25,43 @@ def test_a_pdf_is_linked(shop: Shop) -> None:
     assert error_of(payment) == (422, "INVOICE_NOT_FINALIZED")
 
 
+def test_a_link_that_may_have_expired_is_asked_for_again(shop: Shop) -> None:
+    shop.sell(**SOLO)
+    made = subscribe(shop, "solo")
+    (invoice,) = shop.client.get("/api/v1/invoices", params={"subscription_id": made["id"]}).json()["data"]
+    path = f"/api/v1/invoices/{invoice['id']}/pdf"
+    fresh = shop.client.get(path).json()
+    old = "update invoices set invoice_pdf_url = 'https://old', updated_at = now() - interval '%s days' where id = %%s"
+    shop.service.sql(old % 6, invoice["id"])
+    assert shop.client.get(path).json() == {"url": "https://old"}
+    shop.service.sql(old % 8, invoice["id"])
+    shop.stripe_down()
+    assert shop.client.get(path).json() == {"url": "https://old"}
+    shop.stripe_up()
+    assert shop.client.get(path).json() == fresh
+
+
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [
+        ("*/*", 200),
+        ("application/json", 200),
+        ("application/pdf", 303),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", 303),
+        ("application/json, text/html;q=0.5", 200),
+    ],
+)
+def test_browsers_are_sent_to_the_pdf(shop: Shop, accept: str, status: int) -> None:
+    shop.sell(**SOLO)
+    made = subscribe(shop, "solo")
+    (invoice,) = shop.client.get("/api/v1/invoices", params={"subscription_id": made["id"]}).json()["data"]
+    path = f"/api/v1/invoices/{invoice['id']}/pdf"
+    answer = shop.client.get(path, headers={"Accept": accept}, follow_redirects=False)
+    assert answer.status_code == status
+    found = answer.json()["url"] if status == 200 else answer.headers["Location"]
+    assert found == shop.client.get(path).json()["url"]
+
+
 def test_lists_are_filtered_and_go_on(shop: Shop) -> None:
     shop.sell(**SEATS)
     made = [subscribe(shop, "seats", quantity=quantity) for quantity in (1, 2, 3)]
