@@ -84,20 +84,47 @@ class Reduction:
 def redeem(coupon: Coupon, *, now: datetime, currency: str, plans: Sequence[str], redemptions: int) -> Discount:
     """Redeem a coupon for a subscription to `plans`; `redemptions` counts the earlier ones of all customers.
 
-    `redeem_by` and `max_redemptions` limit redeeming, not how long a discount lasts. Raises: BusinessLogicError.
+    Raises: BusinessLogicError, as `require_redeemable`.
     """
+    require_redeemable(coupon, now=now, currency=currency, plans=plans, redemptions=redemptions)
     now = utc_second(now)
-    if coupon.redeem_by is not None and now > coupon.redeem_by:
-        raise _refused("COUPON_EXPIRED", f"the coupon {coupon.code} could be redeemed until {coupon.redeem_by}")
-    if coupon.max_redemptions is not None and redemptions >= coupon.max_redemptions:
-        raise _refused("COUPON_EXHAUSTED", f"the coupon {coupon.code} has been redeemed {redemptions} times, the most")
-    if coupon.plans and coupon.plans.isdisjoint(plans):
-        names = ", ".join(sorted(coupon.plans))
-        raise _refused("COUPON_NOT_APPLICABLE", f"the coupon {coupon.code} is for other plans: {names}")
-    if coupon.amounts_off and currency not in coupon.amounts_off:
-        names = ", ".join(sorted(coupon.amounts_off))
-        raise _refused("COUPON_NOT_APPLICABLE", f"the coupon {coupon.code} is for other currencies: {names}")
     return Discount(coupon, now, add_months(now, coupon.months) if coupon.months else None)
+
+
+def require_redeemable(coupon: Coupon, *, now: datetime, currency: str, plans: Sequence[str], redemptions: int) -> None:
+    """Let pass what a coupon is good for; each refusal has a code of its own.
+
+    `redeem_by` and `max_redemptions` limit redeeming, not how long a discount lasts; at `redeem_by` it is over, as at
+    Stripe. Raises: BusinessLogicError DISCOUNT_CODE_EXPIRED, …_EXHAUSTED, …_NOT_FOR_PLAN, …_NOT_FOR_CURRENCY.
+    """
+    if coupon.redeem_by is not None and utc_second(now) >= coupon.redeem_by:
+        raise BusinessLogicError(
+            f"The discount code {coupon.code} could be used until {coupon.redeem_by.isoformat()}: go on without it.",
+            code="DISCOUNT_CODE_EXPIRED",
+            redeem_by=coupon.redeem_by.isoformat(),
+        )
+    if coupon.max_redemptions is not None and redemptions >= coupon.max_redemptions:
+        raise BusinessLogicError(
+            f"The discount code {coupon.code} has been used {coupon.max_redemptions} times, the most: go on without"
+            " it.",
+            code="DISCOUNT_CODE_EXHAUSTED",
+            max_redemptions=coupon.max_redemptions,
+        )
+    if coupon.plans and coupon.plans.isdisjoint(plans):
+        names = sorted(coupon.plans)
+        raise BusinessLogicError(
+            f"The discount code {coupon.code} is for {' and '.join(names)}: choose such a plan, or go on without it.",
+            code="DISCOUNT_CODE_NOT_FOR_PLAN",
+            plans=names,
+        )
+    if coupon.amounts_off and currency not in coupon.amounts_off:
+        names = sorted(coupon.amounts_off)
+        raise BusinessLogicError(
+            f"The discount code {coupon.code} is for payments in {' or '.join(names)}:"
+            " choose such a currency, or go on without it.",
+            code="DISCOUNT_CODE_NOT_FOR_CURRENCY",
+            currencies=names,
+        )
 
 
 def unspent(discounts: Sequence[Discount]) -> tuple[Discount, ...]:
@@ -141,7 +168,3 @@ def _spread(off: int, eligible: Sequence[int]) -> tuple[int, ...]:
 
 def _covers(discount: Discount, plan: str) -> bool:
     return not discount.coupon.plans or plan in discount.coupon.plans
-
-
-def _refused(code: str, message: str) -> BusinessLogicError:
-    return BusinessLogicError(message, code=code)

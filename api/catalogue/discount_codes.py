@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
@@ -41,6 +42,7 @@ from sinks.postgres.discount_codes import (
     list_discount_codes,
     rename_discount_code,
 )
+from sinks.postgres.plans import PlanRow
 
 router = APIRouter(prefix=f"{PREFIX}/discount-codes", tags=["discount-codes"], route_class=ExactRoute)
 
@@ -99,7 +101,9 @@ async def create(request: Request, body: CreateDiscountCode, actor: Writer, stor
     coupon, code_id = body.coupon(), new_id(request, actor, "discount_code")
     if coupon.redeem_by is not None and coupon.redeem_by <= stores.clock():
         raise InvalidInput("redeem_by: is over; write a time to come", field="redeem_by")
-    products = await _products(stores, actor, body.plans)
+    plans = await _sold_plans(stores, actor, body.plans)
+    coupon = replace(coupon, plans=frozenset(plan.slug for plan in plans))
+    products = list(dict.fromkeys(str(plan.stripe_product_id) for plan in plans))
     async with stores.postgres.acting(actor.access) as connection:
         known = await find_by_code(connection, coupon.code, organization_id=actor.tenant.organization_id)
     if known is not None and known.id != code_id:
@@ -246,15 +250,14 @@ def _off(coupon: Coupon, products: list[str]) -> Any:
     return {**off, "currency": currency, "amount_off": amount, **({"currency_options": options} if options else {})}
 
 
-async def _products(stores: Stores, actor: Actor, plans: list[str]) -> list[str]:
-    """Return Stripe's products of plans that are sold. Raises: NotFoundError, InvalidStateTransition."""
-    organization_id, products = actor.tenant.organization_id, []
+async def _sold_plans(stores: Stores, actor: Actor, names: list[str]) -> list[PlanRow]:
+    """Return plans that are sold, by slug or a version's id. Raises: NotFoundError, InvalidStateTransition."""
+    organization_id, plans = actor.tenant.organization_id, []
     async with stores.postgres.acting(actor.access) as connection:
-        for slug in plans:
-            row = await find_named_plan(connection, slug, organization_id=organization_id)
-            require_sold(row)
-            products.append(str(row.stripe_product_id))
-    return list(dict.fromkeys(products))
+        for name in names:
+            plans.append(await find_named_plan(connection, name, organization_id=organization_id))
+            require_sold(plans[-1])
+    return plans
 
 
 async def _made_before(stores: Stores, actor: Actor, code_id: str, code: str) -> DiscountCodeRow:

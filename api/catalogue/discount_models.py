@@ -6,9 +6,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from api.http.request_body import SentBody
+from api.http.request_body import SentBody, SentInstant
 from billing.discounts import Coupon, Duration
 from billing.money import read_decimal
 from billing.periods import Interval
@@ -52,9 +52,11 @@ class CreateDiscountCode(SentBody):
     )
     duration: Duration = Field(default=Duration.ONCE, description="One invoice, some months, or for good.")
     duration_months: int | None = Field(default=None, strict=True, ge=1, le=36, description="For repeating ones.")
-    redeem_by: AwareDatetime | None = Field(default=None, examples=["2026-12-31T23:59:59Z"])
+    redeem_by: SentInstant | None = Field(default=None, examples=["2026-12-31T23:59:59Z"])
     max_redemptions: int | None = Field(default=None, strict=True, ge=1, le=2_000_000_000)
-    plans: list[Slug] = Field(default_factory=list, max_length=50, description="Slugs of plans it is for; empty: all.")
+    plans: list[Slug] = Field(
+        default_factory=list, max_length=50, description="Plans it is for, by slug or a version's id; empty: all."
+    )
 
     def coupon(self) -> Coupon:
         """Return what it takes off. Raises: InvalidInput."""

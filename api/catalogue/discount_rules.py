@@ -1,4 +1,4 @@
-"""Whether a discount code is good for a purchase, and what it takes off; each refusal has a code of its own."""
+"""Whether a discount code is good for a purchase, and what it takes off; the rule is `billing.discounts`'."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from contextlib import suppress
 from datetime import datetime
 
 from api.stores import Stores
-from billing.discounts import Discount, reduce_amounts
+from billing.discounts import Discount, reduce_amounts, require_redeemable
 from billing.offers import Bought
 from billing.periods import add_months
 from billing.rating import rate_quantity
-from runtime.errors import BusinessLogicError, NotFoundError, RateLimited, Unavailable
+from runtime.errors import NotFoundError, RateLimited, Unavailable
 from sinks.postgres.access import Access
 from sinks.postgres.discount_codes import DiscountCodeRow, count_redemptions, find_by_code
 
@@ -30,37 +30,8 @@ async def usable_code(stores: Stores, code: str, *, organization_id: str, plan: 
             f"There is no discount code {code!r}: check how it is written.", code="DISCOUNT_CODE_UNKNOWN"
         )
     redemptions = await _redemptions(stores, row)
-    require_usable(row, now=stores.clock(), redemptions=redemptions, plan=plan, currency=currency)
+    require_redeemable(row.coupon(), now=stores.clock(), currency=currency, plans=[plan], redemptions=redemptions)
     return row
-
-
-def require_usable(row: DiscountCodeRow, *, now: datetime, redemptions: int, plan: str, currency: str) -> None:
-    """Let pass what a code is good for. Raises: BusinessLogicError."""
-    if row.redeem_by is not None and now >= row.redeem_by:
-        raise BusinessLogicError(
-            f"The discount code {row.code} could be used until {row.redeem_by.isoformat()}: go on without it.",
-            code="DISCOUNT_CODE_EXPIRED",
-            redeem_by=row.redeem_by.isoformat(),
-        )
-    if row.max_redemptions is not None and redemptions >= row.max_redemptions:
-        raise BusinessLogicError(
-            f"The discount code {row.code} has been used {row.max_redemptions} times, the most: go on without it.",
-            code="DISCOUNT_CODE_EXHAUSTED",
-            max_redemptions=row.max_redemptions,
-        )
-    if row.plans and plan not in row.plans:
-        raise BusinessLogicError(
-            f"The discount code {row.code} is for {' and '.join(row.plans)}: choose such a plan, or go on without it.",
-            code="DISCOUNT_CODE_NOT_FOR_PLAN",
-            plans=row.plans,
-        )
-    if row.amounts_off and currency not in row.amounts_off:
-        raise BusinessLogicError(
-            f"The discount code {row.code} is for payments in {' or '.join(sorted(row.amounts_off))}:"
-            " choose such a currency, or go on without it.",
-            code="DISCOUNT_CODE_NOT_FOR_CURRENCY",
-            currencies=sorted(row.amounts_off),
-        )
 
 
 def taken_off(

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from decimal import Decimal
 from ipaddress import ip_address
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from metering.exact_json import DUPLICATE, UnreadableNumber
 from runtime.errors import InvalidInput
 
 _MAX_DIGITS: Final = 40
 _UNKEPT: Final = re.compile("[\x00\ud800-\udfff]")
+_YEARS: Final = (1970, 3000)
 _BLANK: Final = re.compile(r"\s|[\x00-\x1f\x7f]")
 
 
@@ -103,6 +105,15 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _in_range(instant: datetime) -> datetime:
+    # A year's distance from both ends: whatever its zone, the instant exists in UTC, too.
+    if not _YEARS[0] < instant.year < _YEARS[1]:
+        raise ValueError(f"must be after {_YEARS[0]} and before {_YEARS[1]}")
+    return instant
+
+
+SentInstant = Annotated[AwareDatetime, AfterValidator(_in_range)]
+"""An instant with its zone."""
 WebAddress = Annotated[
     str,
     Field(max_length=2000, examples=["https://app.example.com/billing"], json_schema_extra={"format": "uri"}),

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from api.http.request_body import SentBody
+from api.http.request_body import SentBody, SentInstant
 from billing.periods import Interval, cycle_name
 from billing.stripe_objects import PLAN_KEY
 from billing.subscriptions import Status
@@ -107,7 +107,7 @@ class ChangeSubscription(SentBody):
         description="Of an immediate change: `prorate` puts the difference on the next invoice, `invoice_now` bills it"
         " at once, `none` bills nothing for the rest of the period.",
     )
-    proration_at: AwareDatetime | None = Field(
+    proration_at: SentInstant | None = Field(
         default=None,
         description="The `proration_at` of a preview of the last hour: what is billed is what it showed.",
     )
@@ -138,7 +138,7 @@ class PauseSubscription(SentBody):
         description="`void`: the service is not billed. `keep_as_draft`: it is billed later, and still counts as MRR."
         " `mark_uncollectible`: it is given for free.",
     )
-    resumes_at: AwareDatetime | None = Field(default=None, description="Collected again from then on.")
+    resumes_at: SentInstant | None = Field(default=None, description="Collected again from then on.")
     reason: Reason
 
 
@@ -147,7 +147,7 @@ class ChangeTrial(SentBody):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"ends_at": "now"}})
 
-    ends_at: Literal["now"] | AwareDatetime = Field(
+    ends_at: Literal["now"] | SentInstant = Field(
         description="An instant, or `now`: the first period begins and is charged.", examples=["2026-12-24T00:00:00Z"]
     )
     reason: Reason

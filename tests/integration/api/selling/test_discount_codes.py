@@ -112,6 +112,20 @@ def test_each_reason_against_a_code_has_its_own_name(shop: Shop, service: Servic
         assert error_of(shop.checkout(customer_id=shop.customer()["id"], discount_code=code)) == (422, refusal)
 
 
+def test_a_plan_may_be_named_by_its_version(shop: Shop) -> None:
+    plan = shop.sell(trial_days=0)
+    assert offer(shop, plans=[plan["id"], "team"])["plans"] == ["team"]
+    assert validate(shop.client).json()["discount_minor"] == 1220
+    shop.client.patch("/api/v1/plans/team", json={"trial_days": 3}).raise_for_status()
+    assert validate(shop.client).status_code == 200, "it is for the plan, in whatever version"
+
+
+@pytest.mark.parametrize("redeem_by", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
+def test_an_instant_that_utc_has_not_is_refused(shop: Shop, redeem_by: str) -> None:
+    refused = shop.client.post(CODES, json={"code": "EVER", "percent_off": "20", "redeem_by": redeem_by})
+    assert (error_of(refused), refused.json()["error"]["details"]["field"]) == ((400, "SCHEMA_VALIDATION"), "redeem_by")
+
+
 def test_end_users_try_codes_and_do_not_list_them(shop: Shop, service: Service, globex: httpx.Client) -> None:
     shop.sell()
     code = offer(shop)
