@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from api.stripe.refusals import explained_refusals
-from runtime.errors import BusinessLogicError, ValidationError
+from runtime.errors import BusinessLogicError, ConflictError, NotFoundError, RateLimited, Unavailable, ValidationError
 from sinks.stripe.client import StripeGateway
 
 
@@ -16,7 +16,9 @@ async def replaced_tax_ids(
 ) -> AsyncIterator[None]:
     """Let a customer have these tax ids and no others, once what else a request changes at Stripe is done.
 
-    What Stripe refuses, here or in the block, leaves those that there were. Raises: BusinessLogicError TAX_ID_INVALID.
+    What Stripe refuses, here or in the block, leaves those that there were. Where it does not answer there may be new
+    ones beside the old: none is missing, and a repetition, which counts those as held, finishes it.
+    Raises: BusinessLogicError TAX_ID_INVALID.
     """
     held = {(each["type"], each["value"]): str(each["id"]) async for each in stripe.tax_ids.each(customer)}
     named = {(each["type"], each["value"]): index for index, each in enumerate(wanted)}
@@ -27,9 +29,10 @@ async def replaced_tax_ids(
                 made = await stripe.tax_ids.create(key(f"tax_id:{kind}:{value}"), customer, type=kind, value=value)
             added.append(str(made["id"]))
         yield
-    except (ValidationError, BusinessLogicError):
-        for tax_id in added:
-            await stripe.tax_ids.delete(customer, tax_id)
+    except (ValidationError, BusinessLogicError, NotFoundError, ConflictError):
+        with suppress(Unavailable, RateLimited):  # what the caller is to hear is the refusal
+            for tax_id in added:
+                await stripe.tax_ids.delete(customer, tax_id)
         raise
     for tax_id in (held[each] for each in held if each not in named):
         await stripe.tax_ids.delete(customer, tax_id)

@@ -114,6 +114,23 @@ def test_a_tax_id_that_is_none_is_refused_and_changes_nothing(shop: Shop) -> Non
     assert (shown["name"], shown["tax_ids"]) == (customer["name"], customer["tax_ids"])
 
 
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_tax_ids_that_an_outage_left_half_done_are_finished_by_a_repetition(shop: Shop, method: str) -> None:
+    customer = shop.customer(tax_ids=[VAT])
+    owner, path = customer["stripe_customer_id"], f"/api/v1/customers/{customer['id']}"
+    shop.stripe_down(path=f"/v1/customers/{owner}/tax_ids", method=method)
+    british = {"type": "gb_vat", "value": "GB123456789"}
+    body = {"name": "Jenny R.", "tax_ids": [EIN, british]}
+    assert shop.client.patch(path, json=body).status_code == 503
+    shop.stripe_up()
+    kept = {each["value"] for each in shop.stripe.objects("tax_id") if each["customer"] == owner}
+    assert VAT["value"] in kept
+    done = shop.client.patch(path, json=body)
+    assert (done.json()["name"], values(done)) == ("Jenny R.", [EIN["value"], british["value"]])
+    kept = {each["value"] for each in shop.stripe.objects("tax_id") if each["customer"] == owner}
+    assert kept == {EIN["value"], british["value"]}
+
+
 def test_an_end_user_says_their_tax_id(shop: Shop, service: Service) -> None:
     with someone(service, "jenny").client() as client:
         made = client.post("/api/v1/customers", json={"organization": shop.slug, "tax_ids": [VAT]})
