@@ -43,6 +43,7 @@ from sinks.postgres.customers import (
     delete_customer,
     find_customer,
     list_customers,
+    require_free_subjects,
     running_subscriptions,
     user_has_customer,
 )
@@ -108,7 +109,8 @@ async def show(
 async def create(request: Request, body: CreateCustomer, actor: Writer, stores: OpenStores) -> Response:
     """Create a customer here and at Stripe. An end user becomes the customer of one.
 
-    A tax id that is none of its type is refused with 422 TAX_ID_INVALID.
+    A tax id that is none of its type is refused with 422 TAX_ID_INVALID, a subject of another customer's with 409
+    SUBJECT_TAKEN.
     """
     sent = body.model_dump(exclude_unset=True, exclude={"organization"})
     if actor.kind == "user":
@@ -134,7 +136,8 @@ async def change(
 ) -> Response:
     """Change a customer: name, email, address and tax ids at Stripe, the rest here.
 
-    A tax id that is none of its type is refused with 422 TAX_ID_INVALID.
+    A tax id that is none of its type is refused with 422 TAX_ID_INVALID, a subject of another customer's with 409
+    SUBJECT_TAKEN.
     """
     sent = body.model_dump(exclude_unset=True)
     if actor.kind == "user":
@@ -143,6 +146,11 @@ async def change(
     access = Access(organization_id=before.organization_id)
     if sent.get("user_id") is not None:
         await _require_no_other(stores, access, sent["user_id"], but=before.id)
+    if sent.get("subjects"):
+        async with stores.postgres.acting(access) as connection:
+            await require_free_subjects(
+                connection, sent["subjects"], organization_id=before.organization_id, customer_id=before.id
+            )
     if any(name in sent for name in (*_AT_STRIPE, "tax_ids")):
         stripe_id = await stripe_customer_of(stores, actor, before)
         await _change_at_stripe(stores.selling.stripe, stripe_id, sent, key=partial(stripe_key, request, actor))

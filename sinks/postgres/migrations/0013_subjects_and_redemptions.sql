@@ -3,8 +3,9 @@
 create table customer_subjects (
     organization_id uuid not null references organizations (id),
     subject text not null,
-    customer_id uuid not null references customers (id),
-    primary key (organization_id, subject)
+    customer_id uuid not null,
+    primary key (organization_id, subject),
+    foreign key (customer_id, organization_id) references customers (id, organization_id)
 );
 -- Serves: a customer's subjects become others.
 create index customer_subjects_by_customer on customer_subjects (customer_id);

@@ -54,9 +54,10 @@ def test_a_subject_is_one_customers(shop: Shop, globex: httpx.Client) -> None:
     assert refused.json()["error"]["details"] == {"field": "subjects", "subject": "c-2"}
     assert len(shop.stripe.objects("customer")) == at_stripe_before
     path = f"/api/v1/customers/{other['id']}"
-    refused = shop.client.patch(path, json={"subjects": ["c-1", "c-3"]})
+    refused = shop.client.patch(path, json={"name": "Eve", "subjects": ["c-1", "c-3"]})
     assert error_of(refused) == (409, "SUBJECT_TAKEN")
     assert refused.json()["error"]["details"] == {"field": "subjects", "subject": "c-1"}
+    assert at_stripe(shop, other)["name"] == "Jenny"
     # Another organization's subjects are its own; who lets go, or is deleted, gives them free.
     assert globex.post("/api/v1/customers", json={"subjects": ["c-1"]}).status_code == 201
     shop.client.patch(f"/api/v1/customers/{held['id']}", json={"subjects": ["c-2"]}).raise_for_status()
