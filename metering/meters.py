@@ -95,7 +95,7 @@ def meter_active(meter: Meter, partition: int, position: int) -> bool:
 
 def build_meter(
     *,
-    id: str,  # noqa: A002  # the field's name
+    id: str,
     organization_id: str,
     slug: object,
     event_type: object,

@@ -80,7 +80,7 @@ async def list_all(
 
 @router.get("/{id}", summary="Show a discount code", response_model=DiscountCodeBody, responses=errors(400, 404))
 async def show(
-    id: CodeId,  # noqa: A002 - the path's name
+    id: CodeId,
     actor: Reader,
     stores: OpenStores,
 ) -> Response:
@@ -130,7 +130,7 @@ async def create(request: Request, body: CreateDiscountCode, actor: Writer, stor
     "/{id}", summary="Rename a discount code", response_model=DiscountCodeBody, responses=errors(400, 404, 409, 413)
 )
 async def rename(
-    id: CodeId,  # noqa: A002 - the path's name
+    id: CodeId,
     body: RenameDiscountCode,
     actor: Writer,
     stores: OpenStores,
@@ -148,7 +148,7 @@ async def rename(
 )
 async def archive(
     request: Request,
-    id: CodeId,  # noqa: A002 - the path's name
+    id: CodeId,
     actor: Writer,
     stores: OpenStores,
 ) -> Response:

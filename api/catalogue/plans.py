@@ -122,7 +122,7 @@ async def list_all(
 @router.get("/{id}", summary="Show a plan", response_model=PlanBody, responses=errors(400, 404), openapi_extra=_PUBLIC)
 async def show(
     request: Request,
-    id: PlanId,  # noqa: A002 - the path's name
+    id: PlanId,
     visitor: Visitor,
     stores: OpenStores,
     organization: OrganizationSlug = None,
@@ -174,7 +174,7 @@ async def create(body: CreatePlan, actor: Writer, stores: OpenStores) -> Respons
 
 @router.patch("/{id}", summary="Change a plan", response_model=PlanBody, responses=errors(400, 404, 409, 413, 422))
 async def change(
-    id: PlanId,  # noqa: A002 - the path's name
+    id: PlanId,
     body: ChangePlan,
     actor: Writer,
     stores: OpenStores,
@@ -214,7 +214,7 @@ async def change(
     "/{id}/activate", summary="Sell a draft", response_model=PlanBody, responses=errors(400, 404, 409, 413, 422)
 )
 async def activate(
-    id: PlanId,  # noqa: A002 - the path's name
+    id: PlanId,
     actor: Writer,
     stores: OpenStores,
 ) -> Response:
@@ -238,7 +238,7 @@ async def activate(
 
 @router.delete("/{id}", summary="Archive a plan", response_model=PlanBody, responses=errors(400, 404))
 async def archive(
-    id: PlanId,  # noqa: A002 - the path's name
+    id: PlanId,
     actor: Writer,
     stores: OpenStores,
 ) -> Response:

@@ -91,7 +91,7 @@ async def list_all(
 
 @router.get("/{id}", summary="Show a customer", response_model=CustomerBody, responses=errors(400, 404))
 async def show(
-    id: CustomerId,  # noqa: A002 - the path's name
+    id: CustomerId,
     actor: Reader,
     stores: OpenStores,
 ) -> Response:
@@ -129,7 +129,7 @@ async def create(request: Request, body: CreateCustomer, actor: Writer, stores: 
 )
 async def change(
     request: Request,
-    id: CustomerId,  # noqa: A002 - the path's name
+    id: CustomerId,
     body: ChangeCustomer,
     actor: Writer,
     stores: OpenStores,
@@ -163,7 +163,7 @@ async def change(
 
 @router.delete("/{id}", summary="Delete a customer", response_model=CustomerBody, responses=errors(400, 404))
 async def delete(
-    id: CustomerId,  # noqa: A002 - the path's name
+    id: CustomerId,
     actor: Writer,
     stores: OpenStores,
 ) -> Response:

@@ -119,7 +119,7 @@ async def list_all(
 
 @router.get("/{id}", summary="Show a payment method", response_model=PaymentMethodBody, responses=errors(400, 404))
 async def show(
-    id: MethodId,  # noqa: A002 - the path's name
+    id: MethodId,
     actor: Reader,
     stores: OpenStores,
 ) -> Response:
@@ -165,7 +165,7 @@ async def add(request: Request, body: AddPaymentMethod, actor: Writer, stores: O
 )
 async def make_default(
     request: Request,
-    id: MethodId,  # noqa: A002 - the path's name
+    id: MethodId,
     actor: Writer,
     stores: OpenStores,
 ) -> Response:
@@ -183,7 +183,7 @@ async def make_default(
 )
 async def detach(
     request: Request,
-    id: MethodId,  # noqa: A002 - the path's name
+    id: MethodId,
     actor: Writer,
     stores: OpenStores,
 ) -> Response:

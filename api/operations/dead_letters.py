@@ -156,7 +156,7 @@ async def list_all(
 
 
 @router.get("/{id}", summary="Show a dead letter", response_model=WholeDeadLetter, responses=errors(400, 404))
-async def show(id: Id, actor: Annotated[Actor, allowed("dead_letters:read")], stores: OpenStores) -> Response:  # noqa: A002 - the parameter's name
+async def show(id: Id, actor: Annotated[Actor, allowed("dead_letters:read")], stores: OpenStores) -> Response:
     """Show a dead letter with its bytes and reason."""
     row, raw = await _find(stores, DeadLetterId.parse(id), actor)
     return json_answer(
@@ -177,7 +177,7 @@ async def show(id: Id, actor: Annotated[Actor, allowed("dead_letters:read")], st
     openapi_extra=_REDRIVE_BODY,
 )
 async def send_again(
-    id: Id,  # noqa: A002 - the parameter's name
+    id: Id,
     request: Request,
     actor: Annotated[Actor, allowed("dead_letters:write")],
     stores: OpenStores,
@@ -204,7 +204,7 @@ async def send_again(
     openapi_extra=_DISCARD_BODY,
 )
 async def discard(
-    id: Id,  # noqa: A002 - the parameter's name
+    id: Id,
     request: Request,
     actor: Annotated[Actor, allowed("dead_letters:write")],
     stores: OpenStores,

@@ -124,7 +124,7 @@ async def _keep(stores: Stores, actor: Actor, checkout: NewCheckout) -> Checkout
 
 @router.get("/{id}", summary="Show a checkout", response_model=CheckoutBody, responses=errors(400, 404))
 async def show(
-    id: Annotated[UUID, Path(description="The checkout's id.")],  # noqa: A002 - the path's name
+    id: Annotated[UUID, Path(description="The checkout's id.")],
     actor: Annotated[Actor, allowed("subscriptions:read")],
     stores: OpenStores,
 ) -> Response:

@@ -84,7 +84,7 @@ async def list_all(
 
 @router.get("/{id}", summary="Show an invoice", response_model=InvoiceBody, responses=errors(400, 404))
 async def show(
-    id: InvoiceId,  # noqa: A002 - the path's name
+    id: InvoiceId,
     actor: Reader,
     stores: OpenStores,
 ) -> Response:
@@ -97,7 +97,7 @@ async def show(
 
 @router.get("/{id}/lines", summary="List an invoice's lines", response_model=Page[LineBody], responses=errors(400, 404))
 async def lines(
-    id: InvoiceId,  # noqa: A002 - the path's name
+    id: InvoiceId,
     actor: Reader,
     stores: OpenStores,
     limit: Limit = 100,
@@ -122,7 +122,7 @@ async def lines(
 )
 async def pdf(
     request: Request,
-    id: InvoiceId,  # noqa: A002 - the path's name
+    id: InvoiceId,
     actor: Reader,
     stores: OpenStores,
 ) -> Response:
@@ -149,7 +149,7 @@ async def pdf(
     responses=errors(400, 404, 409, 413, 422, 429),
 )
 async def pay(
-    id: InvoiceId,  # noqa: A002 - the path's name
+    id: InvoiceId,
     request: Request,
     actor: Annotated[Actor, allowed("invoices:write")],
     stores: OpenStores,

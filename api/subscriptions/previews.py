@@ -30,7 +30,7 @@ router = APIRouter(prefix=f"{PREFIX}/subscriptions", tags=["subscriptions"], rou
     responses=errors(400, 404, 413, 422, 429),
 )
 async def preview(
-    id: SubscriptionId,  # noqa: A002 - the path's name
+    id: SubscriptionId,
     body: ChangeSubscription,
     actor: Annotated[Actor, allowed("subscriptions:read")],
     stores: OpenStores,
@@ -65,7 +65,7 @@ async def preview(
     responses=errors(400, 404, 429),
 )
 async def upcoming(
-    id: SubscriptionId,  # noqa: A002 - the path's name
+    id: SubscriptionId,
     actor: Annotated[Actor, allowed("invoices:read")],
     stores: OpenStores,
 ) -> Response:

@@ -47,7 +47,7 @@ _ANSWERS: Final[dict[str, Any]] = {
 
 @router.post("/{id}/cancel", summary="Cancel", **_ANSWERS)
 async def cancel(
-    id: SubscriptionId,  # noqa: A002 - the path's name
+    id: SubscriptionId,
     asker: Writing,
     body: CancelSubscription = _AT_PERIOD_END,
 ) -> Response:
@@ -76,7 +76,7 @@ async def cancel(
 
 @router.post("/{id}/reactivate", summary="Withdraw a cancellation", **_ANSWERS)
 async def reactivate(
-    id: SubscriptionId,  # noqa: A002 - the path's name
+    id: SubscriptionId,
     asker: Writing,
     body: Because = _NO_REASON,
 ) -> Response:
@@ -98,7 +98,7 @@ async def reactivate(
 
 @router.post("/{id}/pause", summary="Pause collection", **_ANSWERS)
 async def pause(
-    id: SubscriptionId,  # noqa: A002 - the path's name
+    id: SubscriptionId,
     asker: Writing,
     body: PauseSubscription = _VOID,
 ) -> Response:
@@ -121,7 +121,7 @@ async def pause(
 
 @router.post("/{id}/resume", summary="Resume", **_ANSWERS)
 async def resume(
-    id: SubscriptionId,  # noqa: A002 - the path's name
+    id: SubscriptionId,
     asker: Writing,
     body: Because = _NO_REASON,
 ) -> Response:
@@ -156,7 +156,7 @@ async def resume(
 
 @router.post("/{id}/trial", summary="Extend or end the trial", **_ANSWERS)
 async def trial(
-    id: SubscriptionId,  # noqa: A002 - the path's name
+    id: SubscriptionId,
     body: ChangeTrial,
     asker: Writing,
 ) -> Response:

@@ -43,7 +43,7 @@ class _Before(NamedTuple):
     responses=errors(400, 404, 409, 413, 422, 429),
 )
 async def change(
-    id: SubscriptionId,  # noqa: A002 - the path's name
+    id: SubscriptionId,
     body: ChangeSubscription,
     asker: Writing,
 ) -> Response:
@@ -83,7 +83,7 @@ async def change(
 
 @router.get("/{id}/changes", summary="Show the history", response_model=Page[ChangeBody], responses=errors(400, 404))
 async def history(
-    id: SubscriptionId,  # noqa: A002 - the path's name
+    id: SubscriptionId,
     actor: Annotated[Actor, allowed("subscriptions:read")],
     stores: OpenStores,
     limit: Limit = 100,

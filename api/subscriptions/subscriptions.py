@@ -111,7 +111,7 @@ async def list_all(
 
 @router.get("/{id}", summary="Show a subscription", response_model=SubscriptionBody, responses=errors(400, 404))
 async def show(
-    id: SubscriptionId,  # noqa: A002 - the path's name
+    id: SubscriptionId,
     actor: Reader,
     stores: OpenStores,
 ) -> Response:

@@ -108,7 +108,7 @@ async def create(
 
 
 @router.delete("/{id}", summary="Revoke an API key", response_model=ApiKeyBody, responses=errors(400))
-async def revoke(id: Id, actor: Annotated[Actor, allowed("keys:write")], stores: OpenStores) -> Response:  # noqa: A002
+async def revoke(id: Id, actor: Annotated[Actor, allowed("keys:write")], stores: OpenStores) -> Response:
     """Revoke a key: within seconds it does nothing. A second time changes nothing."""
     async with stores.postgres.acting(actor.access) as connection:
         row = await revoke_key(connection, str(id))

@@ -126,7 +126,7 @@ async def create(body: Invite, actor: Annotated[Actor, allowed("members:write")]
 
 
 @router.delete("/{id}", summary="Revoke an invitation", response_model=InvitationBody, responses=errors(400))
-async def revoke(id: Id, actor: Annotated[Actor, allowed("members:write")], stores: OpenStores) -> Response:  # noqa: A002
+async def revoke(id: Id, actor: Annotated[Actor, allowed("members:write")], stores: OpenStores) -> Response:
     """Make an invitation worthless. A second time changes nothing; one that was accepted is no longer found."""
     organization_id = actor.tenant.organization_id
     async with stores.postgres.acting(actor.access) as connection:

@@ -57,7 +57,7 @@ class CustomerFilters:
 async def create_customer(
     connection: AsyncConnection,
     *,
-    id: str,  # noqa: A002 - the field's name
+    id: str,
     organization_id: str,
     stripe_customer_id: str,
     user_id: str | None = None,

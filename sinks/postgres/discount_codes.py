@@ -62,7 +62,7 @@ async def create_discount_code(
     connection: AsyncConnection,
     coupon: Coupon,
     *,
-    id: str,  # noqa: A002 - the field's name
+    id: str,
     organization_id: str,
     name: str,
     stripe_coupon_id: str,

@@ -32,7 +32,7 @@ async def lease(
     postgres: PostgresAccess,
     access: Access,
     kind: Leased,
-    id: str,  # noqa: A002 - the field's name
+    id: str,
     actor: str,
     *,
     reason: str | None = None,

@@ -47,7 +47,7 @@ async def create_organization(
     slug: str,
     name: str,
     shape: LogShape,
-    id: str | None = None,  # noqa: A002 - the field's name
+    id: str | None = None,
 ) -> OrganizationRow:
     """Create an organization; its events count from where the log stands now.
 
@@ -73,7 +73,7 @@ async def find_organization(
     connection: AsyncConnection,
     *,
     slug: str | None = None,
-    id: str | None = None,  # noqa: A002 - the field's name
+    id: str | None = None,
 ) -> OrganizationRow | None:
     """Return an organization by slug or by id, archived or not."""
     with translated_errors():

@@ -83,7 +83,7 @@ async def require_new_slug(connection: AsyncConnection, slug: str, *, organizati
 async def find_plan(
     connection: AsyncConnection,
     *,
-    id: str | None = None,  # noqa: A002 - the field's name
+    id: str | None = None,
     slug: str = "",
     organization_id: str | None = None,
 ) -> PlanRow:
