@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from billing.stripe_objects import ENDED, SubscriptionFacts
 
-_BY_STATUS: Final = {
+ChangeKind = Literal[
+    "created", "activated", "trial_started", "trial_changed", "trial_ended", "plan_changed", "price_changed",
+    "quantity_changed",
+    "change_scheduled", "change_withdrawn", "renewed", "past_due", "recovered", "unpaid", "paused", "pause_changed",
+    "resumed", "cancel_scheduled", "cancel_withdrawn", "canceled", "incomplete", "expired", "updated",
+]  # fmt: skip
+"""What a line of the history tells."""
+_BY_STATUS: Final[dict[str, ChangeKind]] = {
     "trialing": "trial_started",
     "past_due": "past_due",
     "unpaid": "unpaid",
@@ -18,7 +25,7 @@ _BY_STATUS: Final = {
     "incomplete": "incomplete",
     "incomplete_expired": "expired",
 }
-_TO_ACTIVE: Final = {
+_TO_ACTIVE: Final[dict[str, ChangeKind]] = {
     "incomplete": "activated",
     "trialing": "trial_ended",
     "paused": "resumed",
@@ -43,7 +50,7 @@ class ChangeLine:
     None differs where a price that is paid costs something else now (`price_changed`).
     """
 
-    kind: str
+    kind: ChangeKind
     before: dict[str, Any] | None = field(hash=False)
     after: dict[str, Any] = field(hash=False)
     mrr_delta_minor: int
@@ -91,7 +98,7 @@ def state(facts: SubscriptionFacts) -> dict[str, Any]:
     return {**plain, "items": sorted(items, key=lambda item: (str(item["price"]), item["quantity"]))}
 
 
-def _kinds(before: SubscriptionFacts, after: SubscriptionFacts) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _kinds(before: SubscriptionFacts, after: SubscriptionFacts) -> Iterator[tuple[ChangeKind, tuple[str, ...]]]:
     """Yield each kind of change that took place, and the fields that tell it."""
     ended = after.status in ENDED
     trial_moved = (before.trial_start, before.trial_end) != (after.trial_start, after.trial_end)
@@ -126,19 +133,19 @@ def _ending(facts: SubscriptionFacts) -> tuple[bool, datetime | None]:
     return facts.cancel_at_period_end, facts.cancel_at
 
 
-def _pause_kind(before: SubscriptionFacts, after: SubscriptionFacts) -> str:
+def _pause_kind(before: SubscriptionFacts, after: SubscriptionFacts) -> ChangeKind:
     if after.pause_behavior is None:
         return "resumed"
     return "paused" if before.pause_behavior is None else "pause_changed"
 
 
-def _mrr_bearer(kinds: list[str], before: SubscriptionFacts, after: SubscriptionFacts) -> int:
+def _mrr_bearer(kinds: Sequence[ChangeKind], before: SubscriptionFacts, after: SubscriptionFacts) -> int:
     """Return which line says the difference in MRR: the change of what is bought, if it was paid before and after."""
     bought = next((n for n, kind in enumerate(kinds) if kind in ("plan_changed", "quantity_changed")), 0)
     return bought if before.mrr_minor and after.mrr_minor else 0
 
 
-def _effective_at(kind: str, after: SubscriptionFacts) -> datetime | None:
+def _effective_at(kind: ChangeKind, after: SubscriptionFacts) -> datetime | None:
     """Return when Stripe says that a change takes effect."""
     match kind:
         case "canceled" | "expired":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from starlette.responses import Response
 from api.access.actor import Actor
 from api.access.authentication import OpenStores, allowed
 from api.catalogue.discount_models import (
+    CODE,
     CreateDiscountCode,
     DiscountCodeBody,
     Reductions,
@@ -26,7 +26,7 @@ from api.catalogue.discount_rules import taken_off, usable_code
 from api.catalogue.plan_lookup import find_named_plan, require_sold
 from api.catalogue.purchases import read_purchase
 from api.http.documentation import PREFIX, errors
-from api.http.paging import Cursor, Limit, Page, decode_cursor, page
+from api.http.paging import Listed, Page
 from api.http.responses import ExactRoute, json_answer
 from api.stores import Stores
 from api.stripe.request_keys import new_id, stripe_key
@@ -51,31 +51,25 @@ Reader = Annotated[Actor, allowed("discount_codes:read")]
 Writer = Annotated[Actor, allowed("discount_codes:write")]
 
 
-class _After(NamedTuple):
-    created_at: datetime
-    id: UUID
-
-
 @router.get("", summary="List discount codes", response_model=Page[DiscountCodeBody], responses=errors(400))
 async def list_all(
     actor: Reader,
     stores: OpenStores,
     *,
     state: Annotated[Literal["active", "archived", "all"], Query(description="Which ones.")] = "active",
-    limit: Limit = 100,
-    cursor: Cursor = None,
+    code: Annotated[str | None, Query(pattern=CODE, description="Spelled so; capitals do not matter.")] = None,
+    listed: Listed,
 ) -> Response:
-    """List discount codes, newest first."""
-    after = decode_cursor(cursor, _After)
+    """List discount codes by creation."""
     async with stores.postgres.acting(actor.access) as connection:
         rows = await list_discount_codes(
             connection,
             organization_id=actor.tenant.organization_id,
             states=["active", "archived"] if state == "all" else [state],
-            after=(after.created_at, str(after.id)) if after else None,
-            limit=limit + 1,
+            code=code,
+            listing=listed.listing,
         )
-    return json_answer(page(rows, limit, show=discount_code_as_json, place=lambda row: (row.created_at, row.id)))
+    return json_answer(listed.page(rows, show=discount_code_as_json))
 
 
 @router.get("/{id}", summary="Show a discount code", response_model=DiscountCodeBody, responses=errors(400, 404))

@@ -16,7 +16,7 @@ from runtime.errors import InvalidInput
 from sinks.postgres.discount_codes import DiscountCodeRow
 
 _SLUG: Final = "^[a-z0-9][a-z0-9_-]{0,62}$"
-_CODE: Final = "^[A-Za-z0-9_-]{1,64}$"
+CODE: Final = "^[A-Za-z0-9_-]{1,64}$"
 _LEAST_PERCENT: Final = Decimal("0.01")
 
 Slug = Annotated[str, Field(pattern=_SLUG)]
@@ -42,7 +42,7 @@ class CreateDiscountCode(SentBody):
         json_schema_extra={"example": {"code": "LAUNCH20", "percent_off": "20", "duration": "once"}},
     )
 
-    code: str = Field(pattern=_CODE, description="What customers type; capitals do not matter.", examples=["LAUNCH20"])
+    code: str = Field(pattern=CODE, description="What customers type; capitals do not matter.", examples=["LAUNCH20"])
     name: str = Field(default="", max_length=40, description="On invoices.")
     percent_off: Annotated[Decimal, BeforeValidator(_percent)] | None = Field(
         default=None, description="More than 0, at most 100, two decimals.", examples=["12.5"]
@@ -108,7 +108,7 @@ class ValidateDiscountCode(SentBody):
         extra="forbid", json_schema_extra={"example": {"code": "LAUNCH20", "plan": "team", "currency": "usd"}}
     )
 
-    code: str = Field(pattern=_CODE, examples=["LAUNCH20"])
+    code: str = Field(pattern=CODE, examples=["LAUNCH20"])
     plan: str = Field(pattern=_SLUG, description="Slug, or a version's id.", examples=["team"])
     organization: str | None = Field(
         default=None, pattern=_SLUG, description="Whose plan, by slug; the credential's if left out."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
@@ -15,7 +17,7 @@ from api.catalogue.plan_meters import require_meters
 from api.catalogue.plan_models import ChangePlan, CreatePlan, PlanBody, checked_plan, plan_as_json
 from api.http.caching import PLANS
 from api.http.documentation import PREFIX, errors
-from api.http.paging import Cursor, Limit, Page, decode_cursor, page
+from api.http.paging import CreationSort, Cursor, Limit, Page, decode_sorted_cursor, listed_by_creation, page
 from api.http.responses import ExactRoute, json_answer
 from api.stores import Stores
 from billing.periods import Interval
@@ -31,6 +33,7 @@ from runtime.errors import (
 from sinks.postgres.access import Access
 from sinks.postgres.audit import record
 from sinks.postgres.plans import (
+    PlanFilters,
     PlanRow,
     PlanState,
     activate_plan,
@@ -39,6 +42,7 @@ from sinks.postgres.plans import (
     find_organization_id,
     find_plan,
     list_plans,
+    list_plans_by_creation,
     plan_changed,
     require_new_slug,
     rewrite_plan,
@@ -64,10 +68,12 @@ OrganizationSlug = Annotated[
         examples=["acme"],
     ),
 ]
+PlanSort: TypeAlias = Literal["slug"] | CreationSort
 Writer = Annotated[Actor, allowed("plans:write")]
 
 
-class _After(NamedTuple):
+class _AfterSlug(NamedTuple):
+    sort: str
     slug: str
     version: int
 
@@ -84,14 +90,19 @@ async def list_all(
     state: Annotated[
         list[PlanState] | None, Query(description="Others than active ones are its organization's to see.")
     ] = None,
+    slug: Annotated[
+        str | None, Query(pattern="^[a-z0-9][a-z0-9_-]{0,62}$", description="The versions of this plan only.")
+    ] = None,
+    sort: Annotated[
+        PlanSort, Query(description="By slug and version, or by when each version was made, newest or oldest first.")
+    ] = "slug",
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """List the plans that are sold, by slug. No credential is needed; without one name the `organization`.
+    """List the plans that are sold. No credential is needed; without one name the `organization`.
 
     It may be left out where the server has one of its own (METERSTREAM_API__ORGANIZATION).
     """
-    after = decode_cursor(cursor, _After)
     organization_id = await organization_asked_for(request, stores, visitor, organization)
     own = visitor is not None and visitor.organization_id == organization_id
     states = state or ["active"]
@@ -100,23 +111,11 @@ async def list_all(
             raise AuthenticationError("Drafts and archived plans are their organization's to see: send a credential.")
         raise InsufficientPermissions("Drafts and archived plans are their organization's to see.")
     async with stores.postgres.acting(visitor.access if visitor else Access()) as connection:
-        rows = await list_plans(
-            connection,
-            organization_id=organization_id,
-            states=states,
-            currency=currency,
-            interval=interval,
-            after=after or ("", 0),
-            limit=limit + 1,
+        filters = PlanFilters(
+            organization_id=organization_id, states=states, slug=slug, currency=currency, interval=interval
         )
-    return json_answer(
-        page(
-            rows,
-            limit,
-            show=lambda row: plan_as_json(row, own=own),
-            place=lambda row: _After(row.slug, row.version),
-        )
-    )
+        show = partial(plan_as_json, own=own)
+        return json_answer(await _page(connection, filters, sort, limit, cursor, show=show))
 
 
 @router.get("/{id}", summary="Show a plan", response_model=PlanBody, responses=errors(400, 404), openapi_extra=_PUBLIC)
@@ -256,6 +255,23 @@ async def archive(
     if before.stripe_product_id is not None and await _is_newest(stores, actor, row):
         await retire_prices(stores.selling.stripe, row.stripe_prices.values())
     return json_answer(plan_as_json(row, own=True))
+
+
+async def _page(
+    connection: AsyncConnection,
+    filters: PlanFilters,
+    sort: PlanSort,
+    limit: int,
+    cursor: str | None,
+    *,
+    show: Callable[[PlanRow], dict[str, Any]],
+) -> dict[str, Any]:
+    if sort != "slug":
+        listed = listed_by_creation(sort, limit, cursor)
+        return listed.page(await list_plans_by_creation(connection, filters, listed.listing), show=show)
+    after = decode_sorted_cursor(cursor, _AfterSlug, sort)
+    rows = await list_plans(connection, filters, after=after[1:] if after else ("", 0), limit=limit + 1)
+    return page(rows, limit, show=show, place=lambda row: _AfterSlug(sort, row.slug, row.version))
 
 
 async def organization_asked_for(request: Request, stores: Stores, actor: Actor | None, slug: str | None) -> str:

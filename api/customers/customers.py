@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
@@ -28,7 +27,7 @@ from api.customers.customer_lookup import (
 from api.customers.customer_models import ChangeCustomer, CreateCustomer, CustomerBody, customer_as_json
 from api.customers.tax_ids import replaced_tax_ids
 from api.http.documentation import PREFIX, errors
-from api.http.paging import Cursor, Limit, Page, decode_cursor, page
+from api.http.paging import Listed, Page
 from api.http.responses import ExactRoute, json_answer
 from api.stores import Stores
 from api.stripe.request_keys import new_id, stripe_key
@@ -60,11 +59,6 @@ Writer = Annotated[Actor, allowed("customers:write")]
 FilterText = Annotated[str | None, Query(min_length=1, max_length=320, pattern="^[^\\x00]*$")]
 
 
-class _After(NamedTuple):
-    created_at: datetime
-    id: UUID
-
-
 @router.get("", summary="List customers", response_model=Page[CustomerBody], responses=errors(400))
 async def list_all(
     actor: Reader,
@@ -74,19 +68,15 @@ async def list_all(
     user_id: FilterText = None,
     subject: FilterText = None,
     deleted: Annotated[bool, Query(description="Deleted ones too.")] = False,
-    limit: Limit = 100,
-    cursor: Cursor = None,
+    listed: Listed,
 ) -> Response:
-    """List customers, newest first. End users see the customers that they are."""
-    after = decode_cursor(cursor, _After)
+    """List customers by creation. End users see the customers that they are."""
     filters = CustomerFilters(
         organization_id=actor.organization_id, email=email, user_id=user_id, subject=subject, deleted=deleted
     )
     async with stores.postgres.acting(actor.access) as connection:
-        rows = await list_customers(
-            connection, filters, after=(after.created_at, str(after.id)) if after else None, limit=limit + 1
-        )
-    return json_answer(page(rows, limit, show=customer_as_json, place=lambda row: (row.created_at, row.id)))
+        rows = await list_customers(connection, filters, listed.listing)
+    return json_answer(listed.page(rows, show=customer_as_json))
 
 
 @router.get("/{id}", summary="Show a customer", response_model=CustomerBody, responses=errors(400, 404))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
@@ -14,7 +14,7 @@ from api.access.actor import Actor
 from api.access.authentication import OpenStores, allowed
 from api.customers.customer_lookup import named_customer, stripe_customer_of
 from api.http.documentation import PREFIX, errors
-from api.http.paging import Cursor, Limit, Page, decode_cursor, page
+from api.http.paging import Listed, Page
 from api.http.request_body import SentBody
 from api.http.responses import ExactRoute, json_answer
 from api.stores import Stores
@@ -90,31 +90,23 @@ class AddedPaymentMethod(BaseModel):
     payment_method: PaymentMethodBody | None
 
 
-class _After(NamedTuple):
-    created_at: datetime
-    id: UUID
-
-
 @router.get("", summary="List payment methods", response_model=Page[PaymentMethodBody], responses=errors(400))
 async def list_all(
     actor: Reader,
     stores: OpenStores,
     *,
     customer_id: Annotated[UUID | None, Query(description="Of this customer only.")] = None,
-    limit: Limit = 100,
-    cursor: Cursor = None,
+    listed: Listed,
 ) -> Response:
-    """List what can be paid with, newest first."""
-    after = decode_cursor(cursor, _After)
+    """List what can be paid with, by creation."""
     async with stores.postgres.acting(actor.access) as connection:
         rows = await list_payment_methods(
             connection,
             organization_id=actor.organization_id,
             customer_id=None if customer_id is None else str(customer_id),
-            after=(after.created_at, str(after.id)) if after else None,
-            limit=limit + 1,
+            listing=listed.listing,
         )
-    return json_answer(page(rows, limit, show=_as_json, place=lambda row: (row.created_at, row.id)))
+    return json_answer(listed.page(rows, show=_as_json))
 
 
 @router.get("/{id}", summary="Show a payment method", response_model=PaymentMethodBody, responses=errors(400, 404))

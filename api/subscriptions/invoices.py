@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Final, NamedTuple
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from api.access.actor import Actor
 from api.access.authentication import OpenStores, allowed
 from api.customers.owners import customers_seen
 from api.http.documentation import PREFIX, errors
-from api.http.paging import Cursor, Limit, Page, decode_cursor, page
+from api.http.paging import Cursor, Limit, Listed, Page, decode_cursor, page
 from api.http.responses import ExactRoute, json_answer
 from api.stores import Stores
 from api.stripe.refusals import explained_refusals
@@ -47,11 +47,6 @@ _WITH_THE_DEFAULT: Final = PayInvoice()
 Reader = Annotated[Actor, allowed("invoices:read")]
 
 
-class _After(NamedTuple):
-    created_at: datetime
-    id: UUID
-
-
 class _AfterLine(NamedTuple):
     position: int
 
@@ -64,11 +59,9 @@ async def list_all(
     status: Annotated[list[InvoiceStatus] | None, Query(description="Any of these.")] = None,
     customer_id: Annotated[UUID | None, Query(description="Of this customer.")] = None,
     subscription_id: Annotated[UUID | None, Query(description="Of this subscription.")] = None,
-    limit: Limit = 100,
-    cursor: Cursor = None,
+    listed: Listed,
 ) -> Response:
-    """List invoices, newest first; an end user's are their own, also of a customer who was deleted."""
-    after = decode_cursor(cursor, _After)
+    """List invoices by creation; an end user's are their own, also of a customer who was deleted."""
     async with stores.postgres.acting(actor.access) as connection:
         filters = InvoiceFilters(
             organization_id=actor.organization_id,
@@ -76,10 +69,8 @@ async def list_all(
             subscription_id=str(subscription_id) if subscription_id else None,
             status=status,
         )
-        rows = await list_invoices(
-            connection, filters, after=(after.created_at, str(after.id)) if after else None, limit=limit + 1
-        )
-    return json_answer(page(rows, limit, show=invoice_as_json, place=lambda row: _After(row.created_at, UUID(row.id))))
+        rows = await list_invoices(connection, filters, listed.listing)
+    return json_answer(listed.page(rows, show=invoice_as_json))
 
 
 @router.get("/{id}", summary="Show an invoice", response_model=InvoiceBody, responses=errors(400, 404))

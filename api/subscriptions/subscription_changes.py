@@ -5,13 +5,23 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Any, NamedTuple
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from api.access.actor import Actor
 from api.access.authentication import OpenStores, allowed
 from api.http.documentation import PREFIX, errors
-from api.http.paging import Cursor, Limit, Page, decode_cursor, page
+from api.http.paging import (
+    NEWEST_FIRST,
+    Cursor,
+    Limit,
+    Page,
+    Sort,
+    creation_order,
+    decode_sorted_cursor,
+    page,
+)
+from api.http.query_parameters import From, To
 from api.http.responses import ExactRoute, json_answer
 from api.subscriptions.purchase_lock import begun_alone
 from api.subscriptions.subscription_history import ChangeBody, change_as_json, prices_of_change
@@ -25,14 +35,22 @@ from api.subscriptions.subscription_targets import (
     require_next_period,
 )
 from api.subscriptions.subscription_turns import SubscriptionId, Turn, Writing, take_turn
+from billing.subscription_changes import ChangeKind
 from sinks.postgres.access import Access
 from sinks.postgres.customers import find_customer
-from sinks.postgres.subscriptions import SubscriptionRow, find_subscription, list_changes, plans_of_prices
+from sinks.postgres.subscriptions import (
+    ChangeFilters,
+    SubscriptionRow,
+    find_subscription,
+    list_changes,
+    plans_of_prices,
+)
 
 router = APIRouter(prefix=f"{PREFIX}/subscriptions", tags=["subscriptions"], route_class=ExactRoute)
 
 
-class _Before(NamedTuple):
+class _After(NamedTuple):
+    sort: str
     id: int
 
 
@@ -86,17 +104,35 @@ async def history(
     id: SubscriptionId,
     actor: Annotated[Actor, allowed("subscriptions:read")],
     stores: OpenStores,
+    *,
+    kind: Annotated[
+        list[ChangeKind] | None, Query(description="Any of these.", examples=[["plan_changed", "canceled"]])
+    ] = None,
+    since: From = None,
+    until: To = None,
+    sort: Sort = NEWEST_FIRST,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """Tell what changed, from what to what, by whom, when and why, newest first."""
-    before = decode_cursor(cursor, _Before)
+    """Tell what changed, from what to what, by whom, when and why.
+
+    `sort`, `from` and `to` go by `recorded_at`.
+    """
+    after = decode_sorted_cursor(cursor, _After, sort)
     async with stores.postgres.acting(actor.access) as connection:
         owner = await find_subscription(connection, str(id))
-        rows = await list_changes(connection, str(id), before_id=before.id if before else None, limit=limit + 1)
+        rows = await list_changes(
+            connection,
+            str(id),
+            ChangeFilters(kinds=kind, since=since, until=until),
+            order=creation_order(sort),
+            after=after.id if after else None,
+            limit=limit + 1,
+        )
         prices = frozenset[str]().union(*map(prices_of_change, rows))
         plans = await plans_of_prices(connection, list(prices), organization_id=owner.organization_id)
-    return json_answer(page(rows, limit, show=partial(change_as_json, plans=plans), place=lambda row: _Before(row.id)))
+    show = partial(change_as_json, plans=plans)
+    return json_answer(page(rows, limit, show=show, place=lambda row: _After(sort, row.id)))
 
 
 async def _change_now(body: ChangeSubscription, turn: Turn, target: Target | None) -> None:

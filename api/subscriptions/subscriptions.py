@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -19,7 +18,7 @@ from api.catalogue.purchases import Purchase, read_purchase
 from api.customers.customer_lookup import named_customer, stripe_customer_of
 from api.customers.owners import customers_seen
 from api.http.documentation import PREFIX, errors
-from api.http.paging import Cursor, Limit, Page, decode_cursor, page
+from api.http.paging import Listed, Page
 from api.http.responses import ExactRoute, json_answer
 from api.stripe.refusals import explained_refusals
 from api.subscriptions.purchase_lock import begun_alone
@@ -52,11 +51,6 @@ router = APIRouter(prefix=f"{PREFIX}/subscriptions", tags=["subscriptions"], rou
 Reader = Annotated[Actor, allowed("subscriptions:read")]
 
 
-class _After(NamedTuple):
-    created_at: datetime
-    id: UUID
-
-
 @dataclass(frozen=True, slots=True)
 class _Order:
     """What is bought, by whom, on which terms."""
@@ -81,12 +75,9 @@ async def list_all(
             examples=["team"],
         ),
     ] = None,
-    sort: Annotated[Literal["-created_at", "created_at"], Query(description="Newest or oldest first.")] = "-created_at",
-    limit: Limit = 100,
-    cursor: Cursor = None,
+    listed: Listed,
 ) -> Response:
     """List subscriptions by when they began; an end user's are their own, also of a customer who was deleted."""
-    after = decode_cursor(cursor, _After)
     plan_id = as_uuid(plan) if plan else None
     async with stores.postgres.acting(actor.access) as connection:
         filters = SubscriptionFilters(
@@ -96,17 +87,9 @@ async def list_all(
             plan_id=plan_id,
             plan_slug=None if plan_id else plan,
         )
-        rows = await list_subscriptions(
-            connection,
-            filters,
-            order="newest" if sort == "-created_at" else "oldest",
-            after=(after.created_at, str(after.id)) if after else None,
-            limit=limit + 1,
-        )
-        shown = [(row, await show_subscription(connection, row)) for row in rows]
-    return json_answer(
-        page(shown, limit, show=lambda each: each[1], place=lambda each: _After(each[0].created_at, UUID(each[0].id)))
-    )
+        rows = await list_subscriptions(connection, filters, listed.listing)
+        shown = {row.id: await show_subscription(connection, row) for row in rows}
+    return json_answer(listed.page(rows, show=lambda row: shown[row.id]))
 
 
 @router.get("/{id}", summary="Show a subscription", response_model=SubscriptionBody, responses=errors(400, 404))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Request
@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from api.access.authentication import Actor, OpenStores, allowed
 from api.http.documentation import PREFIX, errors
-from api.http.paging import Cursor, Limit, Page, decode_cursor, page
+from api.http.paging import NewestFirst, Page
 from api.http.request_body import SentBody
 from api.http.responses import ExactRoute, json_answer
 from api.tenants.members import as_they_are
@@ -52,25 +52,17 @@ class NewApiKey(ApiKeyBody):
     key: str = Field(description="Shown only now.")
 
 
-class _Before(NamedTuple):
-    created_at: datetime
-    id: UUID
-
-
 @router.get("", summary="List API keys", response_model=Page[ApiKeyBody], responses=errors(400))
-async def list_all(
-    actor: Annotated[Actor, allowed("keys:read")], stores: OpenStores, limit: Limit = 100, cursor: Cursor = None
-) -> Response:
+async def list_all(actor: Annotated[Actor, allowed("keys:read")], stores: OpenStores, listed: NewestFirst) -> Response:
     """List the organization's keys, newest first, also revoked ones."""
-    before = decode_cursor(cursor, _Before)
     async with stores.postgres.acting(actor.access) as connection:
         rows = await page_of_keys(
             connection,
             organization_id=actor.tenant.organization_id,
-            after=None if before is None else (before.created_at, str(before.id)),
-            limit=limit + 1,
+            after=listed.listing.after,
+            limit=listed.listing.limit,
         )
-    return json_answer(page(rows, limit, show=_as_json, place=lambda row: (row.created_at, row.id)))
+    return json_answer(listed.page(rows, show=_as_json))
 
 
 @router.post(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, NamedTuple
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path
@@ -14,7 +14,7 @@ from starlette.responses import Response
 from api.access.authentication import Actor, OpenStores, allowed
 from api.access.permissions import Role
 from api.http.documentation import PREFIX, errors
-from api.http.paging import Cursor, Limit, Page, decode_cursor, page
+from api.http.paging import NewestFirst, Page
 from api.http.request_body import SentBody
 from api.http.responses import ExactRoute, json_answer
 from api.tenants.members import as_they_are, require_owner
@@ -83,25 +83,19 @@ class JoinedBody(BaseModel):
     role: Role
 
 
-class _Before(NamedTuple):
-    created_at: datetime
-    id: UUID
-
-
 @router.get("", summary="List invitations", response_model=Page[InvitationBody], responses=errors(400))
 async def list_all(
-    actor: Annotated[Actor, allowed("members:read")], stores: OpenStores, limit: Limit = 100, cursor: Cursor = None
+    actor: Annotated[Actor, allowed("members:read")], stores: OpenStores, listed: NewestFirst
 ) -> Response:
     """List invitations, newest first, also those that were accepted or revoked."""
-    before = decode_cursor(cursor, _Before)
     async with stores.postgres.acting(actor.access) as connection:
         rows = await list_invitations(
             connection,
             organization_id=actor.tenant.organization_id,
-            after=None if before is None else (before.created_at, str(before.id)),
-            limit=limit + 1,
+            after=listed.listing.after,
+            limit=listed.listing.limit,
         )
-    return json_answer(page(rows, limit, show=lambda row: row, place=lambda row: (row.created_at, row.id)))
+    return json_answer(listed.page(rows, show=lambda row: row))
 
 
 @router.post("", status_code=201, summary="Invite somebody", response_model=NewInvitation, responses=errors(400, 413))

@@ -14,6 +14,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from runtime.errors import ConflictError, DatabaseError, NotFoundError
+from sinks.postgres.listing import NEWEST, Listing
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
 
@@ -125,25 +126,19 @@ async def count_deleted(connection: AsyncConnection, user_id: str, *, organizati
 async def list_customers(
     connection: AsyncConnection,
     filters: CustomerFilters,
-    *,
-    after: tuple[datetime, str] | None = None,
-    limit: int = 100,
+    listing: Listing = NEWEST,
 ) -> list[CustomerRow]:
-    """Return customers, newest first, those after `after`."""
-    return await _all(
-        connection,
-        "list",
-        {
-            "organization_id": filters.organization_id,
-            "email": filters.email,
-            "user_id": filters.user_id,
-            "subject": filters.subject,
-            "deleted": filters.deleted,
-            "before": after[0] if after else None,
-            "after_id": after[1] if after else None,
-            "limit": limit,
-        },
-    )
+    """Return a page of customers."""
+    values = {
+        "organization_id": filters.organization_id,
+        "email": filters.email,
+        "user_id": filters.user_id,
+        "subject": filters.subject,
+        "deleted": filters.deleted,
+        **listing.values(),
+    }
+    # Never prepared: a plan for any filters would use the index of none.
+    return await _all(connection, listing.statement, values, prepare=False)
 
 
 async def change_customer(connection: AsyncConnection, customer_id: str, changes: Mapping[str, Any]) -> CustomerRow:
@@ -231,8 +226,10 @@ async def _one(connection: AsyncConnection, statement: str, values: Mapping[str,
             return await cursor.fetchone()
 
 
-async def _all(connection: AsyncConnection, statement: str, values: Mapping[str, Any]) -> list[CustomerRow]:
+async def _all(
+    connection: AsyncConnection, statement: str, values: Mapping[str, Any], *, prepare: bool | None = None
+) -> list[CustomerRow]:
     with translated_errors():
         async with connection.cursor(row_factory=class_row(CustomerRow)) as cursor:
-            await cursor.execute(_SQL[statement], values)
+            await cursor.execute(_SQL[statement], values, prepare=prepare)
             return await cursor.fetchall()

@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 
 from billing.discounts import Coupon, Duration
 from runtime.errors import NotFoundError
+from sinks.postgres.listing import NEWEST, Listing
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
 
@@ -102,20 +103,15 @@ async def list_discount_codes(
     *,
     organization_id: str,
     states: Collection[CodeState],
-    after: tuple[datetime, str] | None = None,
-    limit: int = 100,
+    code: str | None = None,
+    listing: Listing = NEWEST,
 ) -> list[DiscountCodeRow]:
-    """Return codes, newest first, those after `after`."""
-    values = {
-        "organization_id": organization_id,
-        "states": list(states),
-        "before": after[0] if after else None,
-        "after_id": after[1] if after else None,
-        "limit": limit,
-    }
+    """Return a page of codes."""
+    values = {"organization_id": organization_id, "states": list(states), "code": code, **listing.values()}
     with translated_errors():
         async with connection.cursor(row_factory=class_row(DiscountCodeRow)) as cursor:
-            await cursor.execute(_SQL["list"], values)
+            # Never prepared: a plan for any filters would use the index of none.
+            await cursor.execute(_SQL[listing.statement], values, prepare=False)
             return await cursor.fetchall()
 
 

@@ -12,6 +12,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from runtime.errors import NotFoundError
+from sinks.postgres.listing import NEWEST, Listing
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
 
@@ -92,24 +93,20 @@ async def find_invoice(connection: AsyncConnection, invoice_id: str) -> InvoiceR
 async def list_invoices(
     connection: AsyncConnection,
     filters: InvoiceFilters,
-    *,
-    after: tuple[datetime, str] | None = None,
-    limit: int = 100,
+    listing: Listing = NEWEST,
 ) -> list[InvoiceRow]:
-    """Return invoices, newest first, those after `after`."""
+    """Return a page of invoices."""
     values = {
         "organization_id": filters.organization_id,
         "customers": None if filters.customers is None else list(filters.customers),
         "subscription_id": filters.subscription_id,
         "status": None if filters.status is None else list(filters.status),
-        "at": after[0] if after else None,
-        "after_id": after[1] if after else None,
-        "limit": limit,
+        **listing.values(),
     }
     with translated_errors():
         async with connection.cursor(row_factory=class_row(InvoiceRow)) as cursor:
             # Never prepared: a plan for any filters would use the index of none.
-            await cursor.execute(_SQL["list"], values, prepare=False)
+            await cursor.execute(_SQL[listing.statement], values, prepare=False)
             return await cursor.fetchall()
 
 

@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from runtime.errors import NotFoundError
+from sinks.postgres.listing import NEWEST, Listing
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
 
@@ -41,20 +42,14 @@ async def list_payment_methods(
     *,
     organization_id: str | None = None,
     customer_id: str | None = None,
-    after: tuple[datetime, str] | None = None,
-    limit: int = 100,
+    listing: Listing = NEWEST,
 ) -> list[PaymentMethodRow]:
-    """Return what can be paid with, newest first, those after `after`."""
-    values = {
-        "organization_id": organization_id,
-        "customer_id": customer_id,
-        "before": after[0] if after else None,
-        "after_id": after[1] if after else None,
-        "limit": limit,
-    }
+    """Return a page of what can be paid with."""
+    values = {"organization_id": organization_id, "customer_id": customer_id, **listing.values()}
     with translated_errors():
         async with connection.cursor(row_factory=class_row(PaymentMethodRow)) as cursor:
-            await cursor.execute(_SQL["list"], values)
+            # Never prepared: a plan for any filters would use the index of none.
+            await cursor.execute(_SQL[listing.statement], values, prepare=False)
             return await cursor.fetchall()
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Literal
@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 from billing.plan_document import read_plans
 from billing.plans import Plan
 from runtime.errors import ConflictError, NotFoundError
+from sinks.postgres.listing import NEWEST, Listing
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
 
@@ -51,6 +52,18 @@ class PlanRow:
         """Return the plan."""
         (plan,) = read_plans({"plans": [{**self.sent(), "version": self.version}]})
         return plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanFilters:
+    """What a list of plans is narrowed by."""
+
+    organization_id: str
+    states: list[PlanState]
+    slug: str | None = None
+    currency: str | None = None
+    """One price in it, and of that interval, is enough."""
+    interval: str | None = None
 
 
 async def find_organization_id(connection: AsyncConnection, slug: str) -> str | None:
@@ -99,29 +112,18 @@ async def find_plan(
 
 
 async def list_plans(
-    connection: AsyncConnection,
-    *,
-    organization_id: str,
-    states: Collection[PlanState],
-    currency: str | None = None,
-    interval: str | None = None,
-    after: tuple[str, int] = ("", 0),
-    limit: int = 100,
+    connection: AsyncConnection, filters: PlanFilters, *, after: tuple[str, int] = ("", 0), limit: int = 100
 ) -> list[PlanRow]:
     """Return plans by slug and version, those after `after`."""
-    values = {
-        "organization_id": organization_id,
-        "states": list(states),
-        "currency": currency,
-        "interval": interval,
-        "after_slug": after[0],
-        "after_version": after[1],
-        "limit": limit,
-    }
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(PlanRow)) as cursor:
-            await cursor.execute(_SQL["list"], values)
-            return await cursor.fetchall()
+    values = {**asdict(filters), "after_slug": after[0], "after_version": after[1], "limit": limit}
+    return await _all(connection, "list_by_slug", values)
+
+
+async def list_plans_by_creation(
+    connection: AsyncConnection, filters: PlanFilters, listing: Listing = NEWEST
+) -> list[PlanRow]:
+    """Return a page of plans, by when each version was made."""
+    return await _all(connection, listing.statement, {**asdict(filters), **listing.values()})
 
 
 async def rewrite_plan(connection: AsyncConnection, row: PlanRow, *, name: str, document: Mapping[str, Any]) -> PlanRow:
@@ -186,6 +188,14 @@ async def _one(connection: AsyncConnection, statement: str, values: Mapping[str,
         async with connection.cursor(row_factory=class_row(PlanRow)) as cursor:
             await cursor.execute(_SQL[statement], values)
             return await cursor.fetchone()
+
+
+async def _all(connection: AsyncConnection, statement: str, values: Mapping[str, Any]) -> list[PlanRow]:
+    with translated_errors():
+        async with connection.cursor(row_factory=class_row(PlanRow)) as cursor:
+            # Never prepared: a plan for any filters would use the index of none.
+            await cursor.execute(_SQL[statement], values, prepare=False)
+            return await cursor.fetchall()
 
 
 def _exists(slug: str) -> ConflictError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
@@ -14,6 +14,7 @@ from billing.periods import Cycle, Interval
 from billing.subscriptions import Status
 from runtime.errors import NotFoundError
 from sinks.postgres.access import Access, PostgresAccess
+from sinks.postgres.listing import NEWEST, Listing, Order
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
 
@@ -131,6 +132,20 @@ class SubscriptionFilters:
     plan_slug: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeFilters:
+    """What a history is narrowed by."""
+
+    kinds: Sequence[str] | None = None
+    since: datetime | None = None
+    """Recorded then or later."""
+    until: datetime | None = None
+    """Recorded before."""
+
+
+EVERY_CHANGE: Final = ChangeFilters()
+
+
 async def find_subscription(connection: AsyncConnection, subscription_id: str) -> SubscriptionRow:
     """Return a subscription. Raises: NotFoundError."""
     with translated_errors():
@@ -155,25 +170,20 @@ async def find_subscription_at_stripe(connection: AsyncConnection, stripe_id: st
 async def list_subscriptions(
     connection: AsyncConnection,
     filters: SubscriptionFilters,
-    *,
-    order: Literal["newest", "oldest"] = "newest",
-    after: tuple[datetime, str] | None = None,
-    limit: int = 100,
+    listing: Listing = NEWEST,
 ) -> list[SubscriptionRow]:
-    """Return subscriptions by when they began, those after `after`."""
+    """Return a page of subscriptions, by when they began."""
     values = {
         "organization_id": filters.organization_id,
         "customers": None if filters.customers is None else list(filters.customers),
         "status": None if filters.status is None else list(filters.status),
         "plan_id": filters.plan_id,
         "plan_slug": filters.plan_slug,
-        "at": after[0] if after else None,
-        "after_id": after[1] if after else None,
-        "limit": limit,
+        **listing.values(),
     }
     with translated_errors():
         # Never prepared: a plan for any filters would use the index of none.
-        cursor = await connection.execute(_SQL[f"list_{order}"], values, prepare=False)
+        cursor = await connection.execute(_SQL[listing.statement], values, prepare=False)
         values = {"ids": [row[0] for row in await cursor.fetchall()]}
         async with connection.cursor(row_factory=class_row(SubscriptionRow)) as rows:
             await rows.execute(_SQL["find_all"], values)
@@ -213,13 +223,26 @@ async def had_product(
 
 
 async def list_changes(
-    connection: AsyncConnection, subscription_id: str, *, before_id: int | None = None, limit: int = 100
+    connection: AsyncConnection,
+    subscription_id: str,
+    filters: ChangeFilters = EVERY_CHANGE,
+    *,
+    order: Order = "newest",
+    after: int | None = None,
+    limit: int = 100,
 ) -> list[ChangeRow]:
-    """Return the history of a subscription, newest first."""
-    values = {"subscription_id": subscription_id, "before_id": before_id, "limit": limit}
+    """Return the history of a subscription, those lines after the line of id `after`."""
+    values = {
+        "subscription_id": subscription_id,
+        "kinds": None if filters.kinds is None else list(filters.kinds),
+        "since": filters.since,
+        "until": filters.until,
+        "after_id": after,
+        "limit": limit,
+    }
     with translated_errors():
         async with connection.cursor(row_factory=class_row(ChangeRow)) as cursor:
-            await cursor.execute(_SQL["changes"], values)
+            await cursor.execute(_SQL[f"changes_{order}"], values)
             return await cursor.fetchall()
 
 

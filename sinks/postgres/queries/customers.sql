@@ -29,19 +29,37 @@ order by created_at desc, id
 select count(*) from customers
 where user_id = %(user_id)s and organization_id = %(organization_id)s and deleted_at is not null
 
--- name: list
--- Newest first.
+-- name: list_newest
 select id::text, organization_id::text, user_id, stripe_customer_id, name, email, address, tax_ids, currency,
     subjects, metadata, balance_minor, delinquent, version, created_at, updated_at, deleted_at
 from customers
 where (%(organization_id)s::uuid is null or organization_id = %(organization_id)s)
     and (%(deleted)s or deleted_at is null)
-    and (%(email)s::text is null or lower(email) = lower(%(email)s))
+    and (%(email)s::text is null or lower_email = lower(%(email)s))
     and (%(user_id)s::text is null or user_id = %(user_id)s)
     and (%(subject)s::text is null or subjects @> array[%(subject)s::text])
-    and (%(before)s::timestamptz is null or created_at < %(before)s
-         or (created_at = %(before)s and id > %(after_id)s::uuid))
+    and (%(since)s::timestamptz is null or created_at >= %(since)s)
+    and (%(until)s::timestamptz is null or created_at < %(until)s)
+    and (%(at)s::timestamptz is null
+         or (created_at <= %(at)s and (created_at < %(at)s or id > %(after_id)s::uuid)))
 order by created_at desc, id
+limit %(limit)s
+
+-- name: list_oldest
+-- The same from the other end.
+select id::text, organization_id::text, user_id, stripe_customer_id, name, email, address, tax_ids, currency,
+    subjects, metadata, balance_minor, delinquent, version, created_at, updated_at, deleted_at
+from customers
+where (%(organization_id)s::uuid is null or organization_id = %(organization_id)s)
+    and (%(deleted)s or deleted_at is null)
+    and (%(email)s::text is null or lower_email = lower(%(email)s))
+    and (%(user_id)s::text is null or user_id = %(user_id)s)
+    and (%(subject)s::text is null or subjects @> array[%(subject)s::text])
+    and (%(since)s::timestamptz is null or created_at >= %(since)s)
+    and (%(until)s::timestamptz is null or created_at < %(until)s)
+    and (%(at)s::timestamptz is null
+         or (created_at >= %(at)s and (created_at > %(at)s or id < %(after_id)s::uuid)))
+order by created_at, id desc
 limit %(limit)s
 
 -- name: change

@@ -24,15 +24,31 @@ select id::text, organization_id::text, code, name, state, percent_off, amounts_
 from discount_codes
 where organization_id = %(organization_id)s and lower(code) = lower(%(code)s) and state = 'active'
 
--- name: list
--- Newest first.
+-- name: list_newest
 select id::text, organization_id::text, code, name, state, percent_off, amounts_off, duration, duration_months,
     redeem_by, max_redemptions, redemptions, plans, stripe_coupon_id, stripe_promotion_code_id, created_at, archived_at
 from discount_codes
 where organization_id = %(organization_id)s and state = any (%(states)s)
-    and (%(before)s::timestamptz is null or created_at < %(before)s
-         or (created_at = %(before)s and id > %(after_id)s::uuid))
+    and (%(code)s::text is null or lower(code) = lower(%(code)s))
+    and (%(since)s::timestamptz is null or created_at >= %(since)s)
+    and (%(until)s::timestamptz is null or created_at < %(until)s)
+    and (%(at)s::timestamptz is null
+         or (created_at <= %(at)s and (created_at < %(at)s or id > %(after_id)s::uuid)))
 order by created_at desc, id
+limit %(limit)s
+
+-- name: list_oldest
+-- The same from the other end.
+select id::text, organization_id::text, code, name, state, percent_off, amounts_off, duration, duration_months,
+    redeem_by, max_redemptions, redemptions, plans, stripe_coupon_id, stripe_promotion_code_id, created_at, archived_at
+from discount_codes
+where organization_id = %(organization_id)s and state = any (%(states)s)
+    and (%(code)s::text is null or lower(code) = lower(%(code)s))
+    and (%(since)s::timestamptz is null or created_at >= %(since)s)
+    and (%(until)s::timestamptz is null or created_at < %(until)s)
+    and (%(at)s::timestamptz is null
+         or (created_at >= %(at)s and (created_at > %(at)s or id < %(after_id)s::uuid)))
+order by created_at, id desc
 limit %(limit)s
 
 -- name: rename

@@ -30,19 +30,57 @@ where organization_id = %(organization_id)s and slug = %(slug)s
 order by (state = 'active') desc, version desc
 limit 1
 
--- name: list
+-- name: list_by_slug
 -- One price in that currency and interval is enough.
 select id::text, organization_id::text, slug, version, name, state, document::text, stripe_product_id, stripe_prices,
     created_at, activated_at, archived_at
 from pricing_plans
 where organization_id = %(organization_id)s
     and state = any (%(states)s)
+    and (%(slug)s::text is null or slug = %(slug)s)
     and (slug, version) > (%(after_slug)s, %(after_version)s)
     and exists (
         select from json_array_elements(document -> 'prices') price
         where (%(currency)s::text is null or price -> 'currencies' -> %(currency)s is not null)
             and (%(interval)s::text is null or price ->> 'interval' = %(interval)s))
 order by slug, version
+limit %(limit)s
+
+-- name: list_newest
+select id::text, organization_id::text, slug, version, name, state, document::text, stripe_product_id, stripe_prices,
+    created_at, activated_at, archived_at
+from pricing_plans
+where organization_id = %(organization_id)s
+    and state = any (%(states)s)
+    and (%(slug)s::text is null or slug = %(slug)s)
+    and (%(since)s::timestamptz is null or created_at >= %(since)s)
+    and (%(until)s::timestamptz is null or created_at < %(until)s)
+    and (%(at)s::timestamptz is null
+         or (created_at <= %(at)s and (created_at < %(at)s or id > %(after_id)s::uuid)))
+    and exists (
+        select from json_array_elements(document -> 'prices') price
+        where (%(currency)s::text is null or price -> 'currencies' -> %(currency)s is not null)
+            and (%(interval)s::text is null or price ->> 'interval' = %(interval)s))
+order by created_at desc, id
+limit %(limit)s
+
+-- name: list_oldest
+-- The same from the other end.
+select id::text, organization_id::text, slug, version, name, state, document::text, stripe_product_id, stripe_prices,
+    created_at, activated_at, archived_at
+from pricing_plans
+where organization_id = %(organization_id)s
+    and state = any (%(states)s)
+    and (%(slug)s::text is null or slug = %(slug)s)
+    and (%(since)s::timestamptz is null or created_at >= %(since)s)
+    and (%(until)s::timestamptz is null or created_at < %(until)s)
+    and (%(at)s::timestamptz is null
+         or (created_at >= %(at)s and (created_at > %(at)s or id < %(after_id)s::uuid)))
+    and exists (
+        select from json_array_elements(document -> 'prices') price
+        where (%(currency)s::text is null or price -> 'currencies' -> %(currency)s is not null)
+            and (%(interval)s::text is null or price ->> 'interval' = %(interval)s))
+order by created_at, id desc
 limit %(limit)s
 
 -- name: rewrite

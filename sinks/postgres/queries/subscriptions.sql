@@ -48,8 +48,10 @@ where (%(organization_id)s::uuid is null or s.organization_id = %(organization_i
     and (%(status)s::text[] is null or s.status = any(%(status)s))
     and (%(plan_id)s::uuid is null or s.plan_id = %(plan_id)s)
     and (%(plan_slug)s::text is null or p.slug = %(plan_slug)s)
-    and (%(at)s::timestamptz is null or s.created_at < %(at)s
-         or (s.created_at = %(at)s and s.id > %(after_id)s::uuid))
+    and (%(since)s::timestamptz is null or s.created_at >= %(since)s)
+    and (%(until)s::timestamptz is null or s.created_at < %(until)s)
+    and (%(at)s::timestamptz is null
+         or (s.created_at <= %(at)s and (s.created_at < %(at)s or s.id > %(after_id)s::uuid)))
 order by s.created_at desc, s.id
 limit %(limit)s
 
@@ -63,8 +65,10 @@ where (%(organization_id)s::uuid is null or s.organization_id = %(organization_i
     and (%(status)s::text[] is null or s.status = any(%(status)s))
     and (%(plan_id)s::uuid is null or s.plan_id = %(plan_id)s)
     and (%(plan_slug)s::text is null or p.slug = %(plan_slug)s)
-    and (%(at)s::timestamptz is null or s.created_at > %(at)s
-         or (s.created_at = %(at)s and s.id < %(after_id)s::uuid))
+    and (%(since)s::timestamptz is null or s.created_at >= %(since)s)
+    and (%(until)s::timestamptz is null or s.created_at < %(until)s)
+    and (%(at)s::timestamptz is null
+         or (s.created_at >= %(at)s and (s.created_at > %(at)s or s.id < %(after_id)s::uuid)))
 order by s.created_at, s.id desc
 limit %(limit)s
 
@@ -101,10 +105,26 @@ select exists (
     where s.status <> 'incomplete_expired'
         and s.stripe_object -> 'metadata' ->> 'meterstream_request' is distinct from %(except_mark)s)
 
--- name: changes
--- Newest first.
+-- name: changes_newest
+-- As they were recorded: ids follow each other.
 select id, kind, "from" "before", "to" "after", actor, reason, effective_at, recorded_at, mrr_delta_minor, currency
 from subscription_changes
-where subscription_id = %(subscription_id)s and (%(before_id)s::bigint is null or id < %(before_id)s)
+where subscription_id = %(subscription_id)s
+    and (%(kinds)s::text[] is null or kind = any(%(kinds)s))
+    and (%(since)s::timestamptz is null or recorded_at >= %(since)s)
+    and (%(until)s::timestamptz is null or recorded_at < %(until)s)
+    and (%(after_id)s::bigint is null or id < %(after_id)s)
 order by id desc
+limit %(limit)s
+
+-- name: changes_oldest
+-- The same from the other end.
+select id, kind, "from" "before", "to" "after", actor, reason, effective_at, recorded_at, mrr_delta_minor, currency
+from subscription_changes
+where subscription_id = %(subscription_id)s
+    and (%(kinds)s::text[] is null or kind = any(%(kinds)s))
+    and (%(since)s::timestamptz is null or recorded_at >= %(since)s)
+    and (%(until)s::timestamptz is null or recorded_at < %(until)s)
+    and (%(after_id)s::bigint is null or id > %(after_id)s)
+order by id
 limit %(limit)s

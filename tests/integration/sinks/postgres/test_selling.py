@@ -15,7 +15,9 @@ from runtime.settings import PostgresSettings
 from sinks.postgres.access import API_ROLE, Access, PostgresAccess
 from sinks.postgres.invoices import InvoiceFilters, find_invoice, list_invoices, list_lines
 from sinks.postgres.leases import lease
+from sinks.postgres.listing import Listing
 from sinks.postgres.subscriptions import (
+    ChangeFilters,
     SubscriptionFilters,
     find_subscription,
     find_subscription_at_stripe,
@@ -147,10 +149,10 @@ async def test_lists_are_filtered_and_go_on_from_either_end(
         assert {row.id for row in everything} == set(made)
         ends = {"newest": everything, "oldest": everything[::-1]}
         for order in ("newest", "oldest"):
-            assert await list_subscriptions(connection, SubscriptionFilters(), order=order) == ends[order]
+            assert await list_subscriptions(connection, SubscriptionFilters(), Listing(order=order)) == ends[order]
             walked, after = [], None
             while page := await list_subscriptions(
-                connection, SubscriptionFilters(), order=order, after=after, limit=1
+                connection, SubscriptionFilters(), Listing(order=order, after=after, limit=1)
             ):
                 walked += page
                 after = (page[-1].created_at, page[-1].id)
@@ -167,7 +169,14 @@ async def test_lists_are_filtered_and_go_on_from_either_end(
         history = [rows.change(acme.id, other, made[3], kind) for kind in ("created", "paused", "resumed")]
         newest = await list_changes(connection, made[3], limit=2)
         assert [line.kind for line in newest] == ["resumed", "paused"]
-        assert [line.kind for line in await list_changes(connection, made[3], before_id=int(history[1]))] == ["created"]
+        assert [line.kind for line in await list_changes(connection, made[3], after=int(history[1]))] == ["created"]
+        oldest = await list_changes(connection, made[3], order="oldest", after=int(history[0]))
+        assert oldest == newest[::-1]
+        paused = await list_changes(connection, made[3], ChangeFilters(kinds=["paused"]))
+        assert paused == [newest[1]]
+        at = newest[0].recorded_at
+        assert await list_changes(connection, made[3], ChangeFilters(since=at, until=at)) == []
+        assert newest[0] in await list_changes(connection, made[3], ChangeFilters(since=at))
 
 
 async def test_invoices_are_filtered_and_go_on(postgres: PostgresAccess, acme: _Acme, rows: SellingRows) -> None:
@@ -180,10 +189,20 @@ async def test_invoices_are_filtered_and_go_on(postgres: PostgresAccess, acme: _
         assert {row.id for row in everything} == {*made, opened}
         assert everything[0].id == opened
         walked, after = [], None
-        while page := await list_invoices(connection, InvoiceFilters(), after=after, limit=1):
+        while page := await list_invoices(connection, InvoiceFilters(), Listing(after=after, limit=1)):
             walked += page
             after = (page[-1].created_at, page[-1].id)
         assert walked == everything
+        walked, after = [], None
+        while page := await list_invoices(connection, InvoiceFilters(), Listing(order="oldest", after=after, limit=1)):
+            walked += page
+            after = (page[-1].created_at, page[-1].id)
+        assert walked == everything[::-1]
+        newest, second = everything[0].created_at, everything[1].created_at
+        assert await list_invoices(connection, InvoiceFilters(), Listing(since=newest)) == everything[:1]
+        assert await list_invoices(connection, InvoiceFilters(), Listing(until=newest)) == everything[1:]
+        between = Listing(since=second, until=newest, order="oldest")
+        assert await list_invoices(connection, InvoiceFilters(), between) == everything[1:3][::-1]
         assert [row.id for row in await list_invoices(connection, InvoiceFilters(status=["open"]))] == [opened]
         assert len(await list_invoices(connection, InvoiceFilters(subscription_id=acme.subscription))) == 4
         assert await list_invoices(connection, InvoiceFilters(subscription_id=acme.id)) == []

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.http.paging import decode_cursor, encode_cursor, page
+from api.http.paging import by_creation, decode_cursor, decode_sorted_cursor, encode_cursor, page
 from runtime.errors import InvalidInput
 
 
@@ -47,3 +48,32 @@ def test_one_row_too_many_means_more() -> None:
         "next_cursor": None,
         "has_more": False,
     }
+
+
+def test_a_cursor_belongs_to_its_sort() -> None:
+    class Sorted(NamedTuple):
+        sort: str
+        number: int
+
+    cursor = encode_cursor(Sorted("-created_at", 3))
+    assert decode_sorted_cursor(cursor, Sorted, "-created_at") == Sorted("-created_at", 3)
+    assert decode_sorted_cursor(None, Sorted, "created_at") is None
+    with pytest.raises(InvalidInput, match="another order than sort=created_at"):
+        decode_sorted_cursor(cursor, Sorted, "created_at")
+    for other in (encode_cursor([]), encode_cursor([3, 3]), encode_cursor(["-created_at", "x"])):
+        with pytest.raises(InvalidInput, match="not one of ours"):
+            decode_sorted_cursor(other, Sorted, "-created_at")
+
+
+async def test_a_page_by_creation_goes_on_behind_its_last_row() -> None:
+    class Row(NamedTuple):
+        id: UUID
+        created_at: datetime
+
+    rows = [Row(UUID(int=number), datetime(2026, 1, number, tzinfo=UTC)) for number in (1, 2)]
+    first = await by_creation(sort="created_at", limit=1)
+    assert (first.listing.order, first.listing.after, first.listing.limit) == ("oldest", None, 2)
+    shown = first.page(rows, show=lambda row: row.id.int)
+    assert (shown["data"], shown["has_more"]) == ([1], True)
+    second = await by_creation(sort="created_at", limit=1, cursor=shown["next_cursor"])
+    assert second.listing.after == (rows[0].created_at, str(rows[0].id))
