@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from typing import Any, Final
 
+from billing.periods import cycle_name
 from billing.rates import Tier, graduated_amount, tier_amount
 
 # A year has 12 months, 52 weeks or 365 days here, as in most of the field.
@@ -30,7 +31,7 @@ class ItemFacts:
     @property
     def cycle(self) -> str:
         """Return how often it is billed: `month`, `3 months`."""
-        return self.interval if self.interval_count == 1 else f"{self.interval_count} {self.interval}s"
+        return cycle_name(self.interval, self.interval_count)
 
 
 def monthly_minor(items: Iterable[ItemFacts]) -> int:

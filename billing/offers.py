@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from billing.periods import Cycle, cycle_name
+from billing.periods import Cycle
 from billing.plans import Plan
 from billing.prices import Price
 from billing.rates import PriceKind
@@ -39,12 +39,12 @@ def bought_prices(plan: Plan, cycle: Cycle, currency: str, quantity: int) -> tup
         )
     of_cycle = [price for price in plan.prices if price.cycle == cycle]
     if not of_cycle:
-        offered = list(dict.fromkeys(cycle_name(price.cycle) for price in plan.prices))
+        cycles = list(dict.fromkeys(price.cycle for price in plan.prices))
         raise BusinessLogicError(
-            f"The plan {plan.slug} is not sold by the {cycle_name(cycle)}: choose {' or '.join(offered)}.",
+            f"The plan {plan.slug} is not sold by the {cycle}: choose {' or '.join(map(str, cycles))}.",
             code="INTERVAL_NOT_OFFERED",
             field="interval",
-            offered=offered,
+            offered=[{"interval": each.interval, "interval_count": each.count} for each in cycles],
         )
     prices = plan.prices_for(cycle, currency)
     if not prices:

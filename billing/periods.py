@@ -47,10 +47,20 @@ class Cycle:
                 field="interval_count",
             )
 
+    def __str__(self) -> str:
+        """Return it in words: `month`, `3 months`."""
+        return cycle_name(self.interval, self.count)
 
-def cycle_name(cycle: Cycle) -> str:
-    """Return `month`, `3 months`."""
-    return str(cycle.interval) if cycle.count == 1 else f"{cycle.count} {cycle.interval}s"
+
+def cycle_name(interval: str, count: int) -> str:
+    """Return how often something is billed, in words: `month`, `3 months`."""
+    return interval if count == 1 else f"{count} {interval}s"
+
+
+def read_cycle(name: str) -> Cycle:
+    """Return the cycle that `cycle_name` has named."""
+    count, _, interval = name.rpartition(" ")
+    return Cycle(Interval(interval.removesuffix("s") if count else interval), int(count or 1))
 
 
 @dataclass(frozen=True, slots=True)

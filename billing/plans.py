@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
-from billing.periods import Cycle, cycle_name
+from billing.periods import Cycle
 from billing.prices import Price, slug_problem
 from billing.rates import Problem
 from runtime.errors import InvalidInput
@@ -163,7 +163,7 @@ def _currency_problems(prices: Sequence[Price]) -> Iterator[Problem]:
         if missing := [currency for currency in offered[price.cycle] if currency not in price.rates]:
             yield (
                 f"prices[{index}].currencies",
-                f"lacks {' and '.join(missing)}, in which other prices of the {cycle_name(price.cycle)} are sold; write"
+                f"lacks {' and '.join(missing)}, in which other prices of the {price.cycle} are sold; write"
                 " an amount in each, 0 where it is free",
             )
 
@@ -177,7 +177,7 @@ def _meter_problems(prices: Sequence[Price]) -> Iterator[Problem]:
         for cycle in (cycle for cycle, meters in cycles.items() if meter not in meters):
             yield (
                 "prices",
-                f"bill the meter {meter}, but not by the {cycle_name(cycle)}, where usage would be free; write a price"
+                f"bill the meter {meter}, but not by the {cycle}, where usage would be free; write a price"
                 " of it for each interval, with amount 0 where it is free",
             )
 

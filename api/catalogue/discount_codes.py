@@ -20,7 +20,6 @@ from api.catalogue.discount_models import (
     RenameDiscountCode,
     ValidateDiscountCode,
     discount_code_as_json,
-    percent_as_text,
 )
 from api.catalogue.discount_rules import taken_off, usable_code
 from api.catalogue.plan_lookup import find_named_plan, require_sold
@@ -31,6 +30,7 @@ from api.http.responses import ExactRoute, json_answer
 from api.stores import Stores
 from api.stripe.request_keys import new_id, stripe_key
 from billing.discounts import Coupon
+from metering.numbers import canonical_text
 from runtime.errors import ConflictError, InvalidInput
 from sinks.postgres.audit import record
 from sinks.postgres.discount_codes import (
@@ -183,7 +183,7 @@ async def validate(
     return json_answer(
         {
             "code": row.code,
-            "percent_off": percent_as_text(row.percent_off),
+            "percent_off": None if row.percent_off is None else canonical_text(row.percent_off),
             "amount_off_minor": (row.amounts_off or {}).get(currency),
             "duration": row.duration,
             "duration_months": row.duration_months,

@@ -8,10 +8,12 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from api.catalogue.intervals import IntervalCount
 from api.http.request_body import SentBody, SentInstant
 from billing.discounts import Coupon, Duration
 from billing.money import read_decimal
 from billing.periods import Interval
+from metering.numbers import canonical_text
 from runtime.errors import InvalidInput
 from sinks.postgres.discount_codes import DiscountCodeRow
 
@@ -115,7 +117,7 @@ class ValidateDiscountCode(SentBody):
     )
     currency: str | None = Field(default=None, pattern="^[a-z]{3}$", description="The plan's default if left out.")
     interval: Interval | None = Field(default=None, description="May be left out where the plan has one.")
-    interval_count: int = Field(default=1, strict=True, ge=1, le=1095)
+    interval_count: IntervalCount = 1
     quantity: int = Field(default=1, strict=True, json_schema_extra={"minimum": 1, "maximum": 1_000_000})
 
 
@@ -136,12 +138,4 @@ class Reductions(BaseModel):
 def discount_code_as_json(row: DiscountCodeRow) -> dict[str, Any]:
     """Return a code as clients see it."""
     shown = {name: getattr(row, name) for name in DiscountCodeBody.model_fields}
-    return {**shown, "percent_off": percent_as_text(row.percent_off)}
-
-
-def percent_as_text(percent: Decimal | None) -> str | None:
-    """Write a percentage without zeros that say nothing."""
-    if percent is None:
-        return None
-    text = format(percent, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return {**shown, "percent_off": None if row.percent_off is None else canonical_text(row.percent_off)}

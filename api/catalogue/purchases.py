@@ -14,7 +14,7 @@ from api.catalogue.plan_lookup import find_named_plan, require_sold
 from api.catalogue.plans import as_uuid, organization_asked_for
 from api.stores import Stores
 from billing.offers import Bought, bought_prices
-from billing.periods import Cycle, Interval, cycle_name
+from billing.periods import Cycle, Interval
 from billing.plans import Plan
 from runtime.errors import InvalidInput, NotFoundError
 from sinks.postgres.access import Access
@@ -92,6 +92,6 @@ def _cycle(plan: Plan, wanted: Wanted) -> Cycle:
         return Cycle(wanted.interval, wanted.interval_count)
     cycles = list(dict.fromkeys(price.cycle for price in plan.prices))
     if len(cycles) > 1:
-        offered = " or ".join(cycle_name(cycle) for cycle in cycles)
+        offered = " or ".join(map(str, cycles))
         raise InvalidInput(f"interval: is missing; the plan {plan.slug} is sold by the {offered}", field="interval")
     return cycles[0]

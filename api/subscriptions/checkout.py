@@ -25,7 +25,6 @@ from api.stripe.request_keys import new_id, stripe_key
 from api.subscriptions.checkout_models import CheckoutBody, StartCheckout, checkout_as_json
 from api.subscriptions.purchase_lock import begun_alone, follow_checkout
 from api.subscriptions.trials import trial_of
-from billing.periods import cycle_name
 from billing.stripe_objects import CHECKOUT_KEY, PLAN_KEY
 from runtime.errors import BusinessLogicError, RateLimited, Unavailable
 from sinks.postgres.access import Access
@@ -96,7 +95,7 @@ async def start(
             organization_id=organization_id,
             customer_id=customer.id,
             plan_id=purchase.row.id,
-            billing_cycle=cycle_name(purchase.cycle),
+            billing_cycle=str(purchase.cycle),
             currency=purchase.currency,
             quantity=body.quantity,
             discount_code_id=discount.id if discount else None,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.catalogue.intervals import IntervalCount, named_interval_as_json
 from api.http.request_body import SentBody, WebAddress
 from billing.periods import Interval
 from sinks.postgres.checkouts import CheckoutRow
 
+_MADE_HERE: Final = frozenset({"plan", "subscription", "interval", "interval_count"})
 _SLUG = "^[a-z0-9][a-z0-9_-]{0,62}$"
 
 
@@ -41,7 +43,7 @@ class StartCheckout(SentBody):
         default=None, description="Who buys. End users leave it out: their customer is made where there is none."
     )
     interval: Interval | None = Field(default=None, description="May be left out where the plan has one.")
-    interval_count: int = Field(default=1, strict=True, ge=1, le=1095)
+    interval_count: IntervalCount = 1
     currency: str | None = Field(
         default=None, pattern="^[a-z]{3}$", description="The customer's or the plan's if left out.", examples=["usd"]
     )
@@ -87,7 +89,8 @@ class CheckoutBody(BaseModel):
     url: str | None = Field(description="Stripe's page, while it is open: send the customer there.")
     customer_id: str
     plan: PlanReference
-    billing_cycle: str = Field(examples=["month"])
+    interval: Interval = Field(examples=["month"])
+    interval_count: int = Field(description="Every so many intervals.", examples=[3])
     currency: str = Field(examples=["usd"])
     quantity: int = Field(examples=[3])
     discount_code_id: str | None
@@ -99,10 +102,11 @@ class CheckoutBody(BaseModel):
 
 def checkout_as_json(row: CheckoutRow) -> dict[str, Any]:
     """Return a checkout as clients see it."""
-    shown = {name: getattr(row, name) for name in CheckoutBody.model_fields if name not in ("plan", "subscription")}
+    shown = {name: getattr(row, name) for name in CheckoutBody.model_fields if name not in _MADE_HERE}
     subscription = row.subscription_id and {"id": row.subscription_id, "status": row.subscription_status}
     return {
         **shown,
+        **named_interval_as_json(row.billing_cycle),
         "url": row.url if row.status == "open" else None,
         "plan": {"id": row.plan_id, "slug": row.plan, "version": row.plan_version},
         "subscription": subscription,

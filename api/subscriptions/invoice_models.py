@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.http.request_body import SentBody
 from billing.stripe_objects import InvoiceFacts, InvoiceLineFacts
+from metering.numbers import canonical_text
 from sinks.postgres.invoices import InvoiceRow, LineRow
 
 InvoiceStatus = Literal["draft", "open", "paid", "uncollectible", "void"]
@@ -103,7 +104,7 @@ def invoice_as_json(row: InvoiceRow) -> dict[str, Any]:
 
 def line_as_json(line: LineRow | InvoiceLineFacts) -> dict[str, Any]:
     """Return a line as clients see it."""
-    quantity = None if line.quantity is None else format(line.quantity.normalize(), "f")
+    quantity = None if line.quantity is None else canonical_text(line.quantity)
     names = [name for name in LineBody.model_fields if name not in ("id", "quantity")]
     return {"id": line.stripe_line_id, "quantity": quantity, **{name: getattr(line, name) for name in names}}
 

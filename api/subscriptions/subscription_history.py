@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from api.subscriptions.subscription_models import interval_of_items, plan_of_items
+from api.catalogue.intervals import interval_as_json, named_interval_as_json
+from api.subscriptions.subscription_models import cycle_of_items, plan_of_items
 from sinks.postgres.subscriptions import ChangeRow, PricedPlan
 
 
@@ -62,7 +63,9 @@ def _side_as_json(side: dict[str, Any] | None, plans: Sequence[PricedPlan]) -> d
     """Return one side, with plans by slug: versions may share their prices, and these are all that a line tells."""
     if side is None:
         return None
-    shown = dict(side)
+    shown = {name: value for name, value in side.items() if name != "billing_cycle"}
+    if "billing_cycle" in side:
+        shown |= named_interval_as_json(side["billing_cycle"])
     if "items" in side:
         plan = plan_of_items(side["items"], plans)
         shown["plan"] = plan and plan.slug
@@ -71,7 +74,7 @@ def _side_as_json(side: dict[str, Any] | None, plans: Sequence[PricedPlan]) -> d
         shown["scheduled"] = {
             **coming,
             "plan": plan and plan.slug,
-            "interval": interval_of_items(coming["items"], plan),
+            **interval_as_json(cycle_of_items(coming["items"], plan)),
             "quantity": max(item["quantity"] for item in coming["items"]),
         }
     return shown

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
+from api.catalogue.intervals import IntervalCount, interval_as_json, named_interval_as_json
 from api.http.request_body import SentBody, SentInstant
-from billing.periods import Interval, cycle_name
+from billing.periods import Cycle, Interval
 from billing.stripe_objects import PLAN_KEY
 from billing.subscriptions import Status
 from sinks.postgres.subscriptions import PricedPlan, SubscriptionRow
@@ -28,6 +29,7 @@ Feedback = Literal[
 Timing = Literal["immediate", "next_billing_cycle"]
 Prorating = Literal["prorate", "none", "invoice_now"]
 MAX_TRIAL_DAYS: Final = 730
+T = TypeVar("T")
 
 PlanName = Annotated[
     str, Field(min_length=1, max_length=63, description="The plan's slug, or a version's id.", examples=["team"])
@@ -37,6 +39,15 @@ Reason = Annotated[
 ]
 # What is too much or too little has a code of its own: see QUANTITY_OUT_OF_RANGE.
 Quantity = Annotated[int, Field(strict=True, description="Seats or units; 1 to 1,000,000.", examples=[5])]
+
+
+def _immediate(value: T, info: ValidationInfo) -> T:
+    """Refuse what has no meaning for a change that comes with the next period."""
+    if value is not None and info.data.get("timing") == "next_billing_cycle":
+        raise ValueError(
+            "is for immediate changes: with the next billing cycle nothing is prorated; leave it out, or change at once"
+        )
+    return value
 
 
 class CreateSubscription(SentBody):
@@ -64,7 +75,7 @@ class CreateSubscription(SentBody):
         examples=["acme"],
     )
     interval: Interval | None = Field(default=None, description="The plan's only one, if missing.", examples=["month"])
-    interval_count: int = Field(default=1, strict=True, ge=1, le=1095, description="Every so many intervals.")
+    interval_count: IntervalCount = 1
     currency: str | None = Field(
         default=None,
         pattern="^[a-z]{3}$",
@@ -91,25 +102,30 @@ class ChangeSubscription(SentBody):
         json_schema_extra={"example": {"quantity": 8, "timing": "immediate", "proration": "invoice_now"}},
     )
 
-    plan: PlanName | None = None
+    plan: PlanName | None = Field(
+        default=None,
+        description="The plan's slug, or a version's id. A slug means the version that is sold now: sent to a"
+        " subscription of an older version, it moves the customer to the new prices. If missing, the version stays.",
+    )
     interval: Interval | None = Field(
         default=None, description="As it is, or the only one that the plan has, if missing."
     )
-    interval_count: int = Field(default=1, strict=True, ge=1, le=1095, description="Of `interval`.")
+    interval_count: IntervalCount = 1
     quantity: Quantity | None = None
     timing: Timing = Field(
         default="immediate",
         description="`next_billing_cycle`: from the next period on, and nothing is prorated. Either way the same plan"
         " and quantity as now withdraw a change that was to come.",
     )
-    proration: Prorating = Field(
+    proration: Annotated[Prorating, AfterValidator(_immediate)] = Field(
         default="prorate",
-        description="Of an immediate change: `prorate` puts the difference on the next invoice, `invoice_now` bills it"
-        " at once, `none` bills nothing for the rest of the period.",
+        description="Of an immediate change only: `prorate` puts the difference on the next invoice, `invoice_now`"
+        " bills it at once, `none` bills nothing for the rest of the period.",
     )
-    proration_at: SentInstant | None = Field(
+    proration_at: Annotated[SentInstant | None, AfterValidator(_immediate)] = Field(
         default=None,
-        description="The `proration_at` of a preview of the last hour: what is billed is what it showed.",
+        description="Of an immediate change only: the `proration_at` of a preview of the last hour; what is billed is"
+        " what it showed.",
     )
     reason: Reason
 
@@ -189,7 +205,8 @@ class ScheduledChange(BaseModel):
 
     effective_at: datetime
     plan: PlanOfSubscription | None = Field(description="Null: prices that no plan here knows.")
-    interval: str | None = Field(description="Null: prices that no plan here knows.", examples=["month"])
+    interval: Interval | None = Field(description="Null: prices that no plan here knows.", examples=["month"])
+    interval_count: int | None = Field(description="Every so many intervals.", examples=[3])
     quantity: int
 
 
@@ -201,7 +218,8 @@ class SubscriptionBody(BaseModel):
     plan: PlanOfSubscription | None = Field(description="Null: prices that no plan here knows.")
     status: Status
     currency: str = Field(examples=["usd"])
-    interval: str = Field(examples=["month", "3 months"])
+    interval: Interval | None = Field(description="Null: nothing is paid for.", examples=["month"])
+    interval_count: int | None = Field(description="Every so many intervals.", examples=[3])
     quantity: int
     current_period_start: datetime
     current_period_end: datetime
@@ -232,7 +250,7 @@ def subscription_as_json(row: SubscriptionRow, plans: Sequence[PricedPlan] = ())
         "plan": plan,
         "status": row.status,
         "currency": row.currency,
-        "interval": row.billing_cycle,
+        **named_interval_as_json(row.billing_cycle),
         "quantity": row.quantity,
         "current_period_start": row.current_period_start,
         "current_period_end": row.current_period_end,
@@ -273,10 +291,9 @@ def plan_of_items(items: Sequence[Mapping[str, Any]], plans: Sequence[PricedPlan
     return next((plan for plan in plans if prices <= set(plan.prices)), None)
 
 
-def interval_of_items(items: Sequence[Mapping[str, Any]], plan: PricedPlan | None) -> str | None:
+def cycle_of_items(items: Sequence[Mapping[str, Any]], plan: PricedPlan | None) -> Cycle | None:
     """Return how often items of a plan are billed."""
-    cycle = None if plan is None else plan.cycle(item["price"] for item in items)
-    return None if cycle is None else cycle_name(cycle)
+    return None if plan is None else plan.cycle(item["price"] for item in items)
 
 
 def _scheduled_as_json(row: SubscriptionRow, plans: Sequence[PricedPlan]) -> dict[str, Any] | None:
@@ -288,6 +305,6 @@ def _scheduled_as_json(row: SubscriptionRow, plans: Sequence[PricedPlan]) -> dic
     return {
         "effective_at": datetime.fromtimestamp(phase["start_date"], UTC),
         "plan": plan and {"id": plan.id, "slug": plan.slug, "version": plan.version, "name": plan.name},
-        "interval": interval_of_items(phase["items"], plan),
+        **interval_as_json(cycle_of_items(phase["items"], plan)),
         "quantity": max((item["quantity"] for item in phase["items"] if "quantity" in item), default=1),
     }

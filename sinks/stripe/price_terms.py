@@ -10,9 +10,11 @@ from typing import Any, Final, TypeAlias, cast
 
 from stripe.params import PriceCreateParams, PriceCreateParamsCurrencyOptions, PriceCreateParamsTier
 
-from billing.money import EXACT, to_major
+from billing.money import to_major
+from billing.periods import cycle_name
 from billing.rates import Tier
 from billing.stripe_form import StripeAmounts, StripePrice
+from metering.numbers import canonical_text
 from sinks.stripe.calls import Json
 
 Terms: TypeAlias = dict[str, str]
@@ -25,7 +27,7 @@ def intended_terms(price: StripePrice) -> Terms:
     """Describe a price as a plan wants it."""
     amounts = {price.currency: price.amounts, **price.currency_options}
     return {
-        "period": _period(price.interval, price.interval_count),
+        "period": cycle_name(price.interval, price.interval_count),
         "quantity": f"metered by {price.meter}" if price.meter else price.usage_type,
         "scheme": _scheme(price.tiers_mode, price.transform_divide_by),
         "default currency": price.currency,
@@ -40,7 +42,7 @@ def held_terms(price: Json, meter_names: Mapping[str, str]) -> Terms:
     transform = price["transform_quantity"] or {}
     options = {**(price.get("currency_options") or {}), price["currency"]: price}
     return {
-        "period": _period(recurring.get("interval", "once"), recurring.get("interval_count", 1)),
+        "period": cycle_name(recurring.get("interval", "once"), recurring.get("interval_count", 1)),
         "quantity": f"metered by {meter_names.get(meter, meter)}" if meter else recurring.get("usage_type", ""),
         "scheme": _scheme(price["tiers_mode"], transform.get("divide_by"), transform.get("round", "up")),
         "default currency": price["currency"],
@@ -84,22 +86,18 @@ def creation_params(price: StripePrice, *, product: str, meter: str | None) -> P
 def _amount_params(amounts: StripeAmounts) -> dict[str, Any]:
     if amounts.tiers:
         return {"tiers": [_tier_params(tier) for tier in amounts.tiers]}
-    return {"unit_amount_decimal": _plain(amounts.unit_amount or Decimal(0))}
+    # Without an exponent, as Stripe reads it; the library would write `1E-7`.
+    return {"unit_amount_decimal": canonical_text(amounts.unit_amount or Decimal(0))}
 
 
 def _tier_params(tier: Tier) -> PriceCreateParamsTier:
     params: PriceCreateParamsTier = {
         "up_to": "inf" if tier.up_to is None else tier.up_to,
-        "unit_amount_decimal": cast(Decimal, _plain(tier.unit_amount)),
+        "unit_amount_decimal": cast(Decimal, canonical_text(tier.unit_amount)),
     }
     if tier.flat_amount:
         params["flat_amount"] = tier.flat_amount
     return params
-
-
-def _plain(amount: Decimal) -> str:
-    """Write it without an exponent, as Stripe reads it; the library would write `1E-7`."""
-    return format(amount.normalize(EXACT), "f")
 
 
 def _held_amounts(currency: str, held: Json) -> str:
@@ -112,10 +110,6 @@ def _held_amounts(currency: str, held: Json) -> str:
 
 def _held_tier(tier: Json) -> Tier:
     return Tier(tier["up_to"], Decimal(tier["unit_amount_decimal"] or 0), tier["flat_amount"] or 0)
-
-
-def _period(interval: str, count: int) -> str:
-    return interval if count == 1 else f"{count} {interval}s"
 
 
 def _scheme(tiers_mode: str | None, package_size: int | None, rounding: str = "up") -> str:

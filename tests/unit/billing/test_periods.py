@@ -18,6 +18,7 @@ from billing.periods import (
     cycle_start,
     next_period,
     period_at,
+    read_cycle,
     utc_second,
 )
 from runtime.errors import InvalidInput
@@ -134,3 +135,11 @@ def test_instants_are_whole_seconds_of_utc() -> None:
 @given(instants, st.integers(-500, 500), st.integers(0, 500))
 def test_more_months_are_later(instant: datetime, months: int, more: int) -> None:
     assert add_months(instant, months) <= add_months(instant, months + more)
+
+
+@given(st.sampled_from(Interval), st.integers(1, 3))
+def test_a_cycle_is_read_from_its_name(interval: Interval, count: int) -> None:
+    cycle = Cycle(interval, count)
+    assert read_cycle(str(cycle)) == cycle
+    assert str(Cycle(Interval.MONTH)) == "month"
+    assert str(Cycle(Interval.MONTH, 3)) == "3 months"

@@ -26,7 +26,7 @@ def test_an_end_user_checks_out_comes_back_and_is_subscribed(shop: Shop, service
         checkout = started.json()
         assert (checkout["status"], checkout["subscription"], checkout["quantity"]) == ("open", None, 3)
         assert checkout["plan"] == {"id": plan["id"], "slug": "team", "version": 1}
-        assert (checkout["billing_cycle"], checkout["currency"]) == ("month", "eur")
+        assert (checkout["interval"], checkout["interval_count"], checkout["currency"]) == ("month", 1, "eur")
         path = f"/api/v1/checkout/{checkout['id']}"
         assert client.get(path).json() == checkout
 

@@ -112,7 +112,7 @@ def test_another_interval_begins_a_period_at_once(shop: Shop) -> None:
     made = subscribe(shop, "solo")
     assert error_of(change(shop, made, interval="year", proration_at=made["created_at"])) == (400, "INVALID_INPUT")
     changed = change(shop, made, interval="year", proration="invoice_now").json()
-    assert (changed["interval"], changed["mrr_minor"]) == ("year", 1667)
+    assert (changed["interval"], changed["interval_count"], changed["mrr_minor"]) == ("year", 1, 1667)
     assert changed["current_period_end"] > made["current_period_end"]
     (billed,) = [each for each in invoices(shop, made) if each["billing_reason"] == "subscription_update"]
     assert billed["status"] == "paid"
@@ -129,7 +129,7 @@ def test_a_downgrade_waits_for_the_next_period_and_can_be_withdrawn(shop: Shop) 
     assert (scheduled["plan"]["slug"], scheduled["quantity"], scheduled["mrr_minor"]) == ("seats", 9, 10800)
     coming = scheduled["scheduled_change"]
     assert (coming["effective_at"], coming["quantity"]) == (made["current_period_end"], 1)
-    assert (coming["plan"]["slug"], coming["interval"]) == ("solo", "month")
+    assert (coming["plan"]["slug"], coming["interval"], coming["interval_count"]) == ("solo", "month", 1)
     line = history(shop, made)[0]
     assert (line["kind"], line["reason"], line["from"]) == ("change_scheduled", "Shrank", {"scheduled": None})
     told = line["to"]["scheduled"]
