@@ -9,12 +9,15 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.catalogue.sent_prices import SentPrice
 from api.http.request_body import SentBody
+from billing.money import to_major
 from billing.periods import Interval
-from billing.plan_document import FeatureDocument, PriceDocument, read_plans
+from billing.plan_document import FeatureDocument, read_plans
 from billing.plans import Feature, Plan
 from billing.prices import Price
 from billing.rates import PriceKind, Rate
+from metering.numbers import canonical_text
 from runtime.errors import SchemaValidation
 from sinks.postgres.plans import PlanRow
 
@@ -44,7 +47,10 @@ _EXAMPLE: Final[dict[str, Any]] = {
 
 
 class PlanTerms(SentBody):
-    """What a plan document says; amounts are major units as text: "12.00"."""
+    """What a plan document says; amounts are major units as text: "12.00".
+
+    Prices, features and the other fields of an answer may be sent back as they are.
+    """
 
     name: str = Field(default="", min_length=1, max_length=250, description="What customers read.", examples=["Team"])
     description: str = Field(default="", max_length=5000)
@@ -56,7 +62,7 @@ class PlanTerms(SentBody):
     )
     metadata: dict[str, str] = Field(default_factory=dict, description="Kept on Stripe's product: at most 50 pairs.")
     features: list[FeatureDocument] = Field(default_factory=list, max_length=200)
-    prices: list[PriceDocument] = Field(default_factory=list, max_length=100)
+    prices: list[SentPrice] = Field(default_factory=list, max_length=100)
 
     def terms(self) -> dict[str, Any]:
         """Return what was sent, as a document that JSON keeps exactly."""
@@ -71,7 +77,7 @@ class CreatePlan(PlanTerms):
 
     slug: str = Field(description="1 to 63 of a-z, 0-9, _ and -; subscriptions refer to it.", examples=["team"])
     name: str = Field(min_length=1, max_length=250, description="What customers read.", examples=["Team"])
-    prices: list[PriceDocument] = Field(min_length=1, max_length=100)
+    prices: list[SentPrice] = Field(min_length=1, max_length=100)
     activate: bool = Field(default=False, description="Publish it to Stripe and sell it; else it is a draft.")
 
 
@@ -82,21 +88,26 @@ class ChangePlan(PlanTerms):
 
 
 class RateBody(BaseModel):
-    """What a price asks in one currency, in minor units."""
+    """What a price asks in one currency: as it is written in plan documents, and in minor units."""
 
+    amount: str | None = Field(description="Major units; null for tiers.", examples=["12.00"])
     amount_minor: int | None = Field(description="Null for tiers, and where it has a fraction.", examples=[1200])
     amount_decimal: str | None = Field(description="Exactly, in minor units; null for tiers.", examples=["0.04"])
-    minimum_minor: int | None = Field(description="The least that a period costs.")
-    maximum_minor: int | None = Field(description="The most that a period costs.")
+    minimum: str | None = Field(description="The least that a period costs, in major units.", examples=["5.00"])
+    minimum_minor: int | None = Field(description="The same in minor units.", examples=[500])
+    maximum: str | None = Field(description="The most that a period costs, in major units.", examples=["500.00"])
+    maximum_minor: int | None = Field(description="The same in minor units.", examples=[50000])
     tiers: list[TierBody] = Field(description="The last one is open.")
 
 
 class TierBody(BaseModel):
-    """A tier, in minor units."""
+    """A tier: as it is written in plan documents, and in minor units."""
 
     up_to: int | None = Field(description="Its last unit; null: all further ones.", examples=[100])
-    unit_amount_decimal: str = Field(description="Minor units.", examples=["8"])
-    flat_amount_minor: int = Field(examples=[0])
+    unit_amount: str = Field(description="Major units.", examples=["0.08"])
+    unit_amount_decimal: str = Field(description="The same in minor units.", examples=["8"])
+    flat_amount: str = Field(description="Major units, once for the tier.", examples=["0.00"])
+    flat_amount_minor: int = Field(description="The same in minor units.", examples=[0])
 
 
 class MeterReference(BaseModel):
@@ -204,25 +215,34 @@ def _price_as_json(price: Price) -> dict[str, Any]:
         "kind": price.kind,
         "interval": price.cycle.interval,
         "interval_count": price.cycle.count,
-        "currencies": {code: _rate_as_json(rate) for code, rate in price.rates.items()},
+        "currencies": {code: _rate_as_json(rate, code) for code, rate in price.rates.items()},
         "meter": {"slug": metered.meter, "aggregation": metered.aggregation} if metered else None,
         "included_quantity": price.included_quantity,
         "package_size": price.package_size,
     }
 
 
-def _rate_as_json(rate: Rate) -> dict[str, Any]:
+def _rate_as_json(rate: Rate, currency: str) -> dict[str, Any]:
     amount = rate.unit_amount
     whole = amount is not None and amount == amount.to_integral_value()
+
+    def written(minor: int | Decimal | None) -> str | None:
+        return None if minor is None else to_major(minor, currency)
+
     return {
+        "amount": written(amount),
         "amount_minor": int(amount) if amount is not None and whole else None,
-        "amount_decimal": None if amount is None else _written(amount),
+        "amount_decimal": None if amount is None else canonical_text(amount),
+        "minimum": written(rate.minimum),
         "minimum_minor": rate.minimum,
+        "maximum": written(rate.maximum),
         "maximum_minor": rate.maximum,
         "tiers": [
             {
                 "up_to": tier.up_to,
-                "unit_amount_decimal": _written(tier.unit_amount),
+                "unit_amount": written(tier.unit_amount),
+                "unit_amount_decimal": canonical_text(tier.unit_amount),
+                "flat_amount": written(tier.flat_amount),
                 "flat_amount_minor": tier.flat_amount,
             }
             for tier in rate.tiers
@@ -234,16 +254,10 @@ def _feature_as_json(feature: Feature) -> dict[str, Any]:
     limit = feature.limit
     said = limit and {
         "meter": limit.meter,
-        "quantity": _written(limit.quantity),
+        "quantity": canonical_text(limit.quantity),
         "mode": "hard" if limit.hard else "soft",
     }
     return {"slug": feature.slug, "name": feature.name, "limit": said}
-
-
-def _written(number: Decimal) -> str:
-    """Write a number without exponent and without zeros that say nothing."""
-    text = format(number, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.integration.api.selling.shop import METER, TEAM, Shop, error_of
+from tests.integration.api.selling.subscribers import writes_at_stripe
 from tests.integration.api.service import Service
 
 
@@ -40,6 +41,37 @@ def test_amounts_are_told_in_minor_units(shop: Shop) -> None:
     calls = prices["calls"]["currencies"]["usd"]
     assert (calls["amount_minor"], calls["amount_decimal"]) == (None, "0.04")
     assert prices["calls"]["meter"] == {"slug": "api_calls", "aggregation": "SUM"}
+
+
+EVERY_KIND = [
+    {"slug": "flat", "kind": "flat", "interval": "month",
+     "currencies": {"usd": {"amount": "49"}, "jpy": {"amount": "7200"}}},
+    {"slug": "seat", "kind": "per_seat", "interval": "month", "included_quantity": 3,
+     "currencies": {"usd": {"amount": "12.50", "minimum": "5", "maximum": "900.00"}}},
+    {"slug": "calls", "kind": "per_unit", "interval": "month", "meter": {"slug": "api_calls", "aggregation": "SUM"},
+     "currencies": {"usd": {"amount": "0.0004"}}},
+    {"slug": "storage", "kind": "graduated", "interval": "month",
+     "currencies": {"usd": {"tiers": [{"up_to": 100, "flat_amount": "2"}, {"unit_amount": "0.085"}]}}},
+    {"slug": "users", "kind": "volume", "interval": "month", "interval_count": 3,
+     "currencies": {"usd": {"tiers": [{"unit_amount": "0.06"}]}}},
+    {"slug": "exports", "kind": "package", "interval": "month", "package_size": 25,
+     "currencies": {"usd": {"amount": "8"}}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", [{}, {"prices": EVERY_KIND, "product": "suite"}], ids=["team", "every_kind"])
+def test_what_is_answered_may_be_sent_back_and_changes_nothing(shop: Shop, changes: dict[str, Any]) -> None:
+    plan = shop.sell(**changes)
+    calls = len(shop.stripe.calls())
+    shown = shop.client.get("/api/v1/plans/team").json()
+    names = ("name", "description", "product", "trial_days", "metadata", "features", "prices")
+    again = shop.client.patch("/api/v1/plans/team", json={name: shown[name] for name in names})
+    assert again.status_code == 200, again.text
+    assert again.json() == shown == plan
+    assert [path for path in writes_at_stripe(shop, calls) if path.startswith("/v1/prices")] == []
+    shown["prices"][0]["currencies"]["usd"]["amount"] = "50.00"
+    answer = shop.client.patch("/api/v1/plans/team", json={"prices": shown["prices"]})
+    assert (answer.status_code, "send both alike" in answer.text) == (400, True)
 
 
 def test_other_prices_make_a_new_version_and_the_old_one_keeps_its_terms(shop: Shop) -> None:
