@@ -42,11 +42,11 @@ log = get_logger(__name__)
 router = APIRouter(prefix=f"{PREFIX}/events", tags=["events"])
 
 _HEARTBEAT_S: Final = 15
-# A belt: also without word of a change a stream looks this often. And whether its credential still holds.
+# Safety net: even without a notification a stream polls, and checks its credential again, this often.
 _LOOK_S: Final = 15.0
 _OUTAGE_S: Final = 1.0
 _PAGE: Final = 100
-# A belt, too: then the client comes back, with its last event.
+# Another safety net: then the client reconnects with the id of its last event, and is checked like any request.
 _LIFE_S: Final = 900.0
 _RETRY_MS: Final = 1_000
 _FAREWELL_S: Final = 3.0
@@ -150,12 +150,13 @@ async def stream(
 ) -> Response:
     """Send changes of a customer's subscriptions and invoices as they happen, as server-sent events.
 
-    A stream ends after 15 minutes at the latest, and within seconds of its credential: come back with the header
-    Last-Event-ID, and nothing is missed. Events come in order, each at least once. Their kinds, and what `data` holds
-    beside ids and the version:
+    A stream ends after 15 minutes at the latest, and within seconds after its credential ends: come back with the
+    header Last-Event-ID, and nothing is missed. Events come in order, each at least once. Their kinds, and what `data`
+    holds beside ids and the version:
 
-    - `subscription.created`, `subscription.updated`: status, plan, quantity, MRR, and `changes`, each with what it was
-      and became, as `GET /subscriptions/{id}/changes` tells it.
+    - `subscription.created`, `subscription.updated`: status, `plan_id`, quantity, MRR, and `changes`: the fields that
+      differ, as Stripe has them. `items` are prices at Stripe, and `billing_cycle` is how often they are billed. `GET
+      /subscriptions/{id}/changes` tells the same changes with plans and intervals.
     - `invoice.created`, `invoice.updated`: status, number, billing reason, amounts, when the next attempt to collect it
       is. `invoice.deleted`: a draft was withdrawn.
 
