@@ -56,7 +56,7 @@ class Received(BaseModel):
     received: Literal[True] = True
 
 
-class EventBody(BaseModel):
+class StripeEventBody(BaseModel):
     """An event of Stripe's and what became of it."""
 
     model_config = ConfigDict(json_schema_extra={"example": {
@@ -108,7 +108,7 @@ router.add_api_route(
 )
 
 
-@router.get("/events", summary="List events of Stripe's", response_model=Page[EventBody], responses=errors(400))
+@router.get("/events", summary="List events of Stripe's", response_model=Page[StripeEventBody], responses=errors(400))
 async def list_events(
     actor: Annotated[Actor, allowed("operators:read")],
     stores: OpenStores,
@@ -128,7 +128,7 @@ async def list_events(
 @router.post(
     "/events/{event_id}/retry",
     summary="Apply a parked event again",
-    response_model=EventBody,
+    response_model=StripeEventBody,
     responses=errors(400, 404, 409),
 )
 async def retry(event_id: EventId, actor: Annotated[Actor, allowed("operators:write")], stores: OpenStores) -> Response:
