@@ -29,7 +29,7 @@ check: $(READY) ## Style, types, layers and unit tests
 	@$(BIN)/lint-imports
 	@$(BIN)/pytest -q -n auto tests/unit
 
-bench: $(READY) ## Measure, a JSON line a figure
+bench: $(READY) ## Measure, one JSON line per figure
 	@$(BIN)/meterstream bench --json
 
 faults: $(READY) ## The long fault tests: kills, restarts and floods under load, then a recount

@@ -1,4 +1,4 @@
-"""What a block costs before Postgres, in µs of processor time an event and stage: `python -m benchmarks.decode`.
+"""What a block costs before Postgres, in µs of processor time per event and stage: `python -m benchmarks.decode`.
 
 The reference load: events of 319 bytes, 10,000 subjects, 5 % repeats, a few malformed, one SUM and one COUNT meter.
 """

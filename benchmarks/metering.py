@@ -1,4 +1,4 @@
-"""Metering's events a second: on the reference load, beside stock Faust, and on other loads."""
+"""Metering's events per second: on the reference load, beside stock Faust, and on other loads."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class MeteringRun:
 
     pace: Pace
     cpu_us: dict[str, float]
-    """Processor time an event, by process."""
+    """Processor time per event, by process."""
     rows_an_event: float
     rss_mb: float
     own_mb: float
@@ -73,7 +73,7 @@ def run_metering(
 ) -> MeteringRun:
     """Meter the log, or as much of it as `limit_s` allows, and hold the totals against the generator.
 
-    The first blocks, one a partition, are left out of the pace: they hold start-up and empty caches. `index_dir`: a
+    The first blocks, one per partition, are left out of the pace: they hold start-up and empty caches. `index_dir`: a
     first-seen index that has entries already. `program`: another one than the worker, to the same effect.
 
     Raises: WrongNumbers, PartFailed.

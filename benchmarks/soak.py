@@ -53,7 +53,7 @@ class _Memory:
 
 
 def soak(session: Session) -> Iterator[Figure]:
-    """Run both workers under 5,000 events a second."""
+    """Run both workers under 5,000 events per second."""
     kafka = session.empty_log()
     with session.engines.fresh(kafka) as settings, Books(settings) as books:
         tenant = make_tenant(settings)

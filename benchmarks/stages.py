@@ -1,4 +1,4 @@
-"""What each stage of metering costs: µs of processor time an event, in the thread that does it."""
+"""What each stage of metering costs: µs of processor time per event, in the thread that does it."""
 
 from __future__ import annotations
 

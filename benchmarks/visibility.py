@@ -91,7 +91,7 @@ class Watcher(threading.Thread):
 
 
 def visibility(session: Session) -> Iterator[Figure]:
-    """Send 5,000 events a second, with both workers running, and look for the probes among them."""
+    """Send 5,000 events per second, with both workers running, and look for the probes among them."""
     kafka = session.empty_log()
     seconds = session.options.scaled(20, 4)
     with session.engines.fresh(kafka) as settings:

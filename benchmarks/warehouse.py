@@ -1,4 +1,4 @@
-"""The warehouse's events a second: from Kafka to ClickHouse, when the journal is there already."""
+"""The warehouse's events per second: from Kafka to ClickHouse, when the journal is there already."""
 
 from __future__ import annotations
 

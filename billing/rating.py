@@ -1,8 +1,8 @@
 """Quantity × price → exact lines, whose sum is rounded once, half up.
 
-Lines explain an amount, one a tier that was touched; invoices have one line a price. Never negative; and for all kinds
-but volume, whose total may fall where a cheaper tier begins (docs.stripe.com/subscriptions/pricing-models/
-tiered-pricing), a larger quantity never costs less.
+Lines explain an amount, one per tier that was touched; invoices have one line per price. Amounts are never negative.
+A larger quantity never costs less, except with volume prices, whose total may fall where a cheaper tier begins
+(docs.stripe.com/subscriptions/pricing-models/tiered-pricing).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`meterstream bench`: what it does a second, and what that costs, on this machine."""
+"""`meterstream bench`: throughput per second and what it costs, on this machine."""
 
 from __future__ import annotations
 

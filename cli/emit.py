@@ -50,7 +50,7 @@ class Summary:
 
 
 def emit(
-    file: Annotated[Path, typer.Argument(help="CloudEvents in JSON, one a line; `-` reads standard input.")],
+    file: Annotated[Path, typer.Argument(help="CloudEvents in JSON, one per line; `-` reads standard input.")],
     *,
     via: Annotated[Via, typer.Option(help="Through the API, or straight to Kafka.")] = Via.HTTP,
     organization: Annotated[

@@ -1,4 +1,4 @@
-"""A file of events, one a line, cut into batches that fit one request."""
+"""A file of events, one per line, cut into batches that fit one request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: one command group a file, named here and imported only when it is typed.
+"""The command line: one command group per file, named here and imported only when it is typed.
 
 Importing all of them takes seconds of CPU, which every worker and every `status` would pay.
 """

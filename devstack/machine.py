@@ -1,4 +1,4 @@
-"""What every stack on this machine shares: a folder for downloads, and turns in what is done once a machine."""
+"""What every stack on this machine shares: a folder for downloads, and a lock for what is done once per machine."""
 
 from __future__ import annotations
 

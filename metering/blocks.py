@@ -39,7 +39,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class MeterDeltas:
-    """What a block adds to one meter, a row a (subject, minute), in columns of equal length.
+    """What a block adds to one meter, one row per (subject, minute), in columns of equal length.
 
     `quantities` are canonical decimal texts: the sum (SUM, AVG), the smallest (MIN), the largest (MAX), the latest
     value (LATEST), or None for COUNT and UNIQUE_COUNT. `latest_*` are filled for LATEST only. `value_hashes` (16 bytes

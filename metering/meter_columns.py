@@ -28,7 +28,7 @@ _SAFE_INTEGER = 10**15
 
 @dataclass(frozen=True, slots=True)
 class MeterReadings:
-    """What one meter read from a block, a row each event that it counts, oldest first."""
+    """What one meter read from a block, one row per event that it counts, oldest first."""
 
     meter: Meter
     organization: Organization

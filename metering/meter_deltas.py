@@ -95,7 +95,7 @@ class Adder:
 
 
 def _distinct(texts: pa.StringArray, groups: _Groups) -> tuple[list[str], Places, list[bytes]]:
-    """Return each group's distinct values, a row each."""
+    """Return each group's distinct values, one row per value."""
     encoded = as_array(texts.dictionary_encode())
     hashes = [unique_hash(text) for text in encoded.dictionary.to_pylist()]
     of_reading = np.empty(len(groups.order), np.int64)

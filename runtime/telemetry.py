@@ -32,7 +32,7 @@ class Telemetry:
             "meterstream_blocks_redone_total", "Blocks done again, by cause.", ["cause"], registry=r
         )
         self.block_latency_s = Histogram(
-            "meterstream_block_seconds", "Fetched to committed, a block.", buckets=_LATENCY_S, registry=r
+            "meterstream_block_seconds", "From fetched to committed, per block.", buckets=_LATENCY_S, registry=r
         )
         self.dead_letters = Counter("meterstream_dead_letters_total", "Dead letters by code.", ["code"], registry=r)
         self.lag_records = Gauge(

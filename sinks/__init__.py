@@ -1,1 +1,1 @@
-"""The doors: everything written to or read from a store, one folder a store."""
+"""Access to stores and services: everything written to or read from one, one folder per store."""

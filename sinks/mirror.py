@@ -104,7 +104,7 @@ class Mirror:
             try:
                 outcome = await self._lookers[kind](look)
             except UnknownOwner as missing:
-                # It came before what it hangs from, or hangs from nothing of ours.
+                # Its customer or subscription is not here yet, or is not ours: look at that first.
                 owned = await self._until_applied(missing.kind, _Look(missing.stripe_id, look.access, look.author))
                 outcome = _Outcome.AGAIN if owned else _Outcome.NOT_OURS
             if outcome is not _Outcome.AGAIN:

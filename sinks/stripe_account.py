@@ -1,4 +1,4 @@
-"""The check that what Postgres has and what the key opens belong together."""
+"""Refuses to start when the database follows one Stripe account and the key belongs to another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The agent that applies Stripe's events: it looks at what they are about, once an object and batch.
+"""The agent that applies Stripe's events: it looks at what they are about, once per object and batch.
 
 An event that fails is made due again later, by and by more rarely, and at last parked with its error; so it never holds
 up others. While Stripe itself does not answer, events wait and none is parked; once it does they are due again.

@@ -40,7 +40,7 @@ _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 # A client that is just connecting can swallow it, and has nothing to clean up.
 _CANCEL_AGAIN_S = 0.5
-# What waits behind the block in hand, a partition, and becomes its next block: so many batches, fewer once they have
+# What waits behind the block in hand, per partition, and becomes its next block: so many batches, fewer once they have
 # so many records, because what waits in all partitions is most of a worker's memory.
 _WAITING_BATCHES = 2
 _WAITING_RECORDS = 10_000
@@ -154,7 +154,7 @@ class Lane:
 
 
 class Lanes:
-    """A lane a partition, each run by a task; a failed lane is told to `on_failure`, which stops the worker."""
+    """One lane per partition, each run by a task; a failed lane is told to `on_failure`, which stops the worker."""
 
     def __init__(
         self, make_work: Callable[[int], Work], *, max_records: int, on_failure: Callable[[BaseException], None]

@@ -1,4 +1,4 @@
-"""Follows one partition's journal into ClickHouse, a load at a time.
+"""Follows one partition's journal into ClickHouse, one load at a time.
 
 What a crash leaves behind, by the step it comes after:
 1. the intent row (`warehouse_loads`, open)   nothing in ClickHouse; the load is written with the same bounds.

@@ -1,4 +1,4 @@
-"""The micro-batch transport: Faust hands an agent one message a fetched batch, not one a record.
+"""The micro-batch transport: Faust hands an agent one message per fetched batch, not one per record.
 
 Stock Faust makes four asyncio tasks for every record (11,500/s here). This keeps Faust's agents, group membership and
 life cycle, and replaces what lies between broker and agent: a message's value is a `RecordBatch`; reading starts where

@@ -55,7 +55,7 @@ class PlanTerms(SentBody):
     name: str = Field(default="", min_length=1, max_length=250, description="What customers read.", examples=["Team"])
     description: str = Field(default="", max_length=5000)
     product: str = Field(
-        default="", description="Stripe's product, where plans share one: a customer has one subscription a product."
+        default="", description="Stripe's product, where plans share one: a customer has one subscription per product."
     )
     trial_days: int = Field(
         default=0, strict=True, description="0 to 730. None for who had the product before.", examples=[14]

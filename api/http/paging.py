@@ -22,7 +22,7 @@ T = TypeVar("T")
 Row = TypeVar("Row")
 C = TypeVar("C")
 
-Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many.")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="The most rows in a page.")]
 Cursor = Annotated[
     str | None,
     Query(max_length=2000, description="`next_cursor` of the page before; leave filters and sort as they were."),

@@ -46,7 +46,7 @@ class Findings:
 
 
 class Monitor:
-    """A task beside the requests; one a process."""
+    """A task beside the requests; one per process."""
 
     def __init__(self, stores: Stores, telemetry: Telemetry, *, whole_log: bool, stalled_after_s: float) -> None:
         self.findings = Findings()

@@ -1,4 +1,4 @@
-"""One subscription of a product a customer: who begins one, or changes another to it, holds the customer meanwhile."""
+"""One subscription per product and customer: whoever starts one, or changes another to it, holds the customer."""
 
 from __future__ import annotations
 

@@ -232,7 +232,7 @@ class SubscriptionBody(BaseModel):
     cancellation: Cancellation | None
     pause: Pause | None
     scheduled_change: ScheduledChange | None
-    mrr_minor: int = Field(description="What it brings a month, before discounts.")
+    mrr_minor: int = Field(description="Monthly recurring revenue (MRR), before discounts.")
     stripe_subscription_id: str
     created_at: datetime
     updated_at: datetime

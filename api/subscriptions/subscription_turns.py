@@ -137,7 +137,7 @@ async def take_turn(
     stores, actor = asker.stores, asker.actor
     async with stores.postgres.acting(actor.access) as connection:
         row = await find_subscription(connection, str(subscription_id))
-    # Seen with their own eyes; written, by policy, with the organization's hand.
+    # The caller's access decides what they see; row-level security lets only the organization write it.
     access = Access(organization_id=row.organization_id)
     mark = asker.mark(f"subscription:{row.id}:{what}")
     if row.request_mark != mark:

@@ -52,7 +52,7 @@ def read_events(body: bytes, content_type: str, *, max_events: int) -> EventRequ
         raise InvalidInput(f"{BATCH} is an array of events; one event is {ONE}.", field="body")
     bodies = _elements(text) if is_batch else [text]
     if len(bodies) > max_events:
-        raise PayloadTooLarge(f"At most {max_events} events a request; send several.", limit=max_events)
+        raise PayloadTooLarge(f"At most {max_events} events per request; send several.", limit=max_events)
     return EventRequest(bodies, is_batch, kind == PLAIN)
 
 

@@ -1,4 +1,4 @@
-"""Expected against found: one check a line of the demo's table, with the first place of a difference."""
+"""Expected against found: one check per line of the demo's table, with the first place of a difference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trace as the demo uses it: one row a request, with customer, model and a time near now, all by fixed rules."""
+"""The trace as the demo uses it: one row per request, with customer, model and a time near now, all by fixed rules."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def interval(price: Obj) -> str:
 
 
 def describe(price: Obj, currency: str) -> list[str]:
-    """Return a price's lines: one, or one a tier."""
+    """Return a price's lines: one, or one per tier."""
     amounts = price["_currency_options"][currency]
     every = f" / {interval(price)}" if price["recurring"] else ""
     metered = (price["recurring"] or {}).get("usage_type") == "metered"

@@ -1,4 +1,4 @@
-"""Writes warehouse loads: the rows of a load, once a table and month, however often the load is repeated."""
+"""Writes warehouse loads: the rows of a load, once per table and month, however often the load is repeated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbered, append-only migrations of ClickHouse, one statement a file. `meterstream migrate` runs them.
+"""Numbered, append-only migrations of ClickHouse, one statement per file. `meterstream migrate` runs them.
 
 ClickHouse has neither transactions nor locks for this, so every statement must be one that may run twice, and from two
 processes at once (`create … if not exists`, `add column if not exists`); the journal follows it.

@@ -52,7 +52,7 @@ def compare_tables(client: Client, settings: ClickhouseSettings) -> list[TableCo
 
 
 def swap_tables(scratch: Client, settings: ClickhouseSettings) -> None:
-    """Put the rebuilt parts in the live ones' place, a table's month at a time; repeating it is harmless.
+    """Put the rebuilt parts in the live ones' place, one month of a table at a time; repeating it is harmless.
 
     The live tables stay what they are, with their view and the tokens they remember; only their parts are replaced.
     """

@@ -1,4 +1,4 @@
-"""One owner a directory: an exclusive lock that the kernel drops when the process dies."""
+"""One owner per directory: an exclusive lock that the kernel drops when the process dies."""
 
 from __future__ import annotations
 

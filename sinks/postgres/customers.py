@@ -109,7 +109,7 @@ async def find_customer(connection: AsyncConnection, customer_id: str) -> Custom
 async def customers_of_user(
     connection: AsyncConnection, user_id: str, *, organization_id: str | None = None, deleted: bool = False
 ) -> list[CustomerRow]:
-    """Return the customers that an end user is, at most one an organization; `deleted`: and those that they were."""
+    """Return the customers that an end user is, at most one per organization; `deleted`: and those that they were."""
     values = {"user_id": user_id, "organization_id": organization_id, "deleted": deleted}
     return await _all(connection, "of_user", values)
 

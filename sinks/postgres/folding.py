@@ -1,4 +1,4 @@
-"""Folds old journal rows to one an hour and partition: a block every 0.1 s would be 860,000 rows a day and partition.
+"""Folds old journal rows to one per hour and partition: a block every 0.1 s makes 860,000 rows per day and partition.
 
 A folded row says the same as its blocks did: positions, counts and the counted bits, one after the other.
 """

@@ -1,4 +1,4 @@
-"""How far jobs have come that go through something bit by bit."""
+"""Resume points of periodic jobs."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ async def read_recent_loads(connection: AsyncConnection, topic: str, *, limit: i
 
 
 async def read_progress(connection: AsyncConnection, topic: str) -> list[PartitionProgress]:
-    """Return how far metering and the warehouse are, a row a partition that was ever metered."""
+    """Return how far metering and the warehouse are, one row per partition that was ever metered."""
     with translated_errors():
         async with connection.cursor(row_factory=class_row(PartitionProgress)) as cursor:
             await cursor.execute(_SQL["last_commits"], {"topic": topic})

@@ -1,4 +1,4 @@
-"""Plans as people make them: a row a version. What was sold once never changes but for its names."""
+"""Plans as people make them: one row per version. What was sold once never changes but for its names."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class StripeGateway:
 
 
 def allowed_per_s(settings: StripeSettings) -> int:
-    """Return how many requests a second this process may send."""
+    """Return how many requests per second this process may send."""
     if settings.max_requests_per_s is not None:
         return settings.max_requests_per_s
     return _LIVE_PER_S if is_live(settings) else _SANDBOX_PER_S

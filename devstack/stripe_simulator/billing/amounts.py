@@ -1,7 +1,7 @@
 """What a quantity of a price costs: exact decimals, one rounding a line.
 
 docs.stripe.com/products-prices/pricing-models and docs.stripe.com/subscriptions/pricing-models/tiered-pricing.
-Stripe may show a graduated price as one line a tier; here it is one line a price, as for every other scheme.
+Stripe may show a graduated price as one line per tier; here it is one line per price, as for every other scheme.
 """
 
 from __future__ import annotations
