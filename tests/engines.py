@@ -116,6 +116,18 @@ class TestStack:
         finally:
             self._admin(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
+    @contextmanager
+    def fresh_settings(self, name: str) -> Iterator[Settings]:
+        """Give settings with a state folder, a migrated database and names in the other stores of their own."""
+        unique = f"{name}{uuid.uuid4().hex[:10]}"
+        with tempfile.TemporaryDirectory() as folder, self.postgres_database() as url:
+            yield self.settings(
+                postgres_url=url,
+                clickhouse_database=unique,
+                topic_prefix=f"{unique}.",
+                state_dir=Path(folder),
+            )
+
     def settings(self, *, postgres_url: str, clickhouse_database: str, topic_prefix: str, state_dir: Path) -> Settings:
         """Return settings that point here; the environment is not read."""
         return Settings.model_construct(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -19,14 +17,7 @@ from tests.integration.api.service import Service, running_service
 @pytest.fixture(scope="session")
 def service(stack: TestStack) -> Iterator[Service]:
     """The API with fresh stores."""
-    name = uuid.uuid4().hex[:10]
-    with tempfile.TemporaryDirectory() as folder, stack.postgres_database() as postgres_url:
-        settings = stack.settings(
-            postgres_url=postgres_url,
-            clickhouse_database=f"api_{name}",
-            topic_prefix=f"api{name}.",
-            state_dir=Path(folder),
-        )
+    with stack.fresh_settings("api") as settings:
         # No worker runs here: what the first test sent would be a stall while the last one asks.
         api = settings.api.model_copy(update={"stalled_after_s": 3600.0})
         # Without a key of Stripe nothing is sold here; a webhook is refused for its signature.

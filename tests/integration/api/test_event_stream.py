@@ -7,14 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -37,14 +35,7 @@ URL = "/api/v1/events/stream"
 @pytest.fixture(scope="module")
 def service(stack: TestStack) -> Iterator[Service]:
     """An API that lets each have two streams."""
-    name = uuid.uuid4().hex[:10]
-    with tempfile.TemporaryDirectory() as folder, stack.postgres_database() as postgres_url:
-        settings = stack.settings(
-            postgres_url=postgres_url,
-            clickhouse_database=f"stream_{name}",
-            topic_prefix=f"stream{name}.",
-            state_dir=Path(folder),
-        )
+    with stack.fresh_settings("stream") as settings:
         api = settings.api.model_copy(update={"max_streams_each": 2})
         with running_service(settings.model_copy(update={"api": api})) as running:
             yield running

@@ -7,14 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import hypothesis
 import pytest
-import schemathesis
 from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
 from api.http.invalid_requests import PATTERNS
+from tests.integration.api import fuzzing
 from tests.integration.api.people import someone
 from tests.integration.api.service import Service
 
@@ -119,28 +116,9 @@ def test_fuzzing_from_the_document_finds_no_failure(
         "/api/v1/meters",
         json={"slug": "tokens", "event_type": "t", "aggregation": "COUNT", "group_by": {"model": "$.model"}},
     ).raise_for_status()
-    document = service.app.openapi()
-    schema = schemathesis.openapi.from_dict(document)
     headers = credentials(service, who, acme, operator)
-    checks = [not_a_server_error, status_code_conformance, response_schema_conformance]
     tried = 0
-    for result in schema.get_all_operations():
-        operation = result.ok()
-        if not operation.path.startswith(PATHS[who]) or operation.path.startswith(SELLING):
-            continue
-
-        @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
-        @hypothesis.settings(
-            max_examples=12,
-            deadline=None,
-            database=None,
-            derandomize=True,
-            suppress_health_check=list(hypothesis.HealthCheck),
-        )
-        def probe(case: schemathesis.Case) -> None:
-            nonlocal tried
-            tried += 1
-            case.call_and_validate(base_url=service.url, headers=headers, checks=checks)
-
-        probe()
+    for operation in fuzzing.operations(service):
+        if operation.path.startswith(PATHS[who]) and not operation.path.startswith(SELLING):
+            tried += fuzzing.probe(service, operation, mode, headers, examples=12)
     assert tried > 40

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -27,16 +25,8 @@ pytestmark = pytest.mark.integration
 @pytest.fixture(scope="module")
 def base(stack: TestStack) -> Iterator[Settings]:
     """Settings with schemas and topics behind them, for services with limits of their own."""
-    name = uuid.uuid4().hex[:10]
-    with tempfile.TemporaryDirectory() as folder, stack.postgres_database() as postgres_url:
-        settings = stack.settings(
-            postgres_url=postgres_url,
-            clickhouse_database=f"limits_{name}",
-            topic_prefix=f"limits{name}.",
-            state_dir=Path(folder),
-        )
-        with running_service(settings):
-            yield settings
+    with stack.fresh_settings("limits") as settings, running_service(settings):
+        yield settings
 
 
 @contextmanager

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -31,14 +29,7 @@ _PATH = "/api/v1/webhooks/stripe"
 @pytest.fixture(scope="module")
 def service(stack: TestStack) -> Iterator[Service]:
     """An API that knows two webhook secrets."""
-    name = uuid.uuid4().hex[:10]
-    with tempfile.TemporaryDirectory() as folder, stack.postgres_database() as postgres_url:
-        settings = stack.settings(
-            postgres_url=postgres_url,
-            clickhouse_database=f"hooks_{name}",
-            topic_prefix=f"hooks{name}.",
-            state_dir=Path(folder),
-        )
+    with stack.fresh_settings("hooks") as settings:
         stripe = StripeSettings(
             api_key=SecretStr("sk_test_none"),
             api_base="http://127.0.0.1:9",

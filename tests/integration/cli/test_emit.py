@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,16 +24,8 @@ GOOD = 1_200  # more than a request holds
 
 @pytest.fixture(scope="module")
 def service(stack: TestStack) -> Iterator[Service]:
-    name = uuid.uuid4().hex[:10]
-    with tempfile.TemporaryDirectory() as folder, stack.postgres_database() as postgres_url:
-        settings = stack.settings(
-            postgres_url=postgres_url,
-            clickhouse_database=f"emit_{name}",
-            topic_prefix=f"emit{name}.",
-            state_dir=Path(folder),
-        )
-        with running_service(settings) as running:
-            yield running
+    with stack.fresh_settings("emit") as settings, running_service(settings) as running:
+        yield running
 
 
 @pytest.fixture

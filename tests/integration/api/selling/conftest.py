@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.engines import TestStack
+from tests.integration.api.people import Someone, someone
 from tests.integration.api.selling.running import selling_service
 from tests.integration.api.selling.shop import METER, Shop
 from tests.integration.api.service import Service
@@ -42,3 +43,16 @@ def shop(service: Service, acme: httpx.Client, acme_slug: str, stripe: Simulator
     """This test's organization as a seller."""
     acme.post("/api/v1/meters", json=METER).raise_for_status()
     return Shop(service, acme, acme_slug, stripe)
+
+
+@pytest.fixture
+def ada(shop: Shop) -> Someone:
+    """A person."""
+    return someone(shop.service, "ada")
+
+
+@pytest.fixture
+def asked(ada: Someone) -> Iterator[httpx.Client]:
+    """Their client."""
+    with ada.client() as client:
+        yield client

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.integration.api.people import Someone, someone
+from tests.integration.api.people import Someone
 from tests.integration.api.selling.shop import Shop, error_of
 from tests.integration.api.selling.subscribers import SEATS, SOLO, customer_with, subscribe
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def ada(shop: Shop) -> Someone:
-    """A person."""
-    return someone(shop.service, "ada")
-
-
-@pytest.fixture
-def asked(ada: Someone) -> Iterator[httpx.Client]:
-    """Their client."""
-    with ada.client() as client:
-        yield client
 
 
 def test_they_see_and_change_their_own_alone(shop: Shop, ada: Someone, asked: httpx.Client) -> None:

@@ -46,12 +46,6 @@ def invoices(shop: Shop, subscription: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def invoices_at_stripe(shop: Shop, subscription: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return all invoices of a subscription's customer."""
-    customer = at_stripe(shop, subscription)["customer"]
-    return [each for each in shop.stripe.objects("invoice") if each["customer"] == customer]
-
-
 def lines(shop: Shop, invoice: dict[str, Any]) -> list[tuple[Any, ...]]:
     """Return what an invoice's lines say."""
     found = shop.client.get(f"/api/v1/invoices/{invoice['id']}/lines").json()["data"]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.integration.api.people import Someone, someone
+from tests.integration.api.people import Someone
 from tests.integration.api.selling.shop import Shop, error_of
 from tests.integration.api.selling.subscribers import (
     HANGS_S,
@@ -25,19 +24,6 @@ from tests.integration.api.selling.subscribers import (
 pytestmark = pytest.mark.integration
 
 TRIED: dict[str, Any] = {**SOLO, "trial_days": 7}
-
-
-@pytest.fixture
-def ada(shop: Shop) -> Someone:
-    """A person."""
-    return someone(shop.service, "ada")
-
-
-@pytest.fixture
-def asked(ada: Someone) -> Iterator[httpx.Client]:
-    """Their client."""
-    with ada.client() as client:
-        yield client
 
 
 def bought(shop: Shop, client: httpx.Client, **body: Any) -> str:
