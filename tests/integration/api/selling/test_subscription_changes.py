@@ -26,6 +26,12 @@ from tests.integration.api.selling.subscribers import (
 pytestmark = pytest.mark.integration
 
 
+def invoices_at_stripe(shop: Shop, subscription: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return all invoices of a subscription's customer."""
+    customer = at_stripe(shop, subscription)["customer"]
+    return [each for each in shop.stripe.objects("invoice") if each["customer"] == customer]
+
+
 def preview(shop: Shop, subscription: dict[str, Any], **body: Any) -> dict[str, Any]:
     """Return what a change would bring."""
     answer = shop.client.post(f"/api/v1/subscriptions/{subscription['id']}/preview", json=body)
