@@ -24,6 +24,7 @@ from sinks.postgres.pool import connect
 from sinks.stripe.client import StripeGateway
 from sinks.stripe_account import require_same_account
 from streams.delivery import begin_work
+from streams.forget_old import forget_followed
 from streams.health import WorkerHealth, serve_health
 from streams.reconcile_stripe import reconcile
 
@@ -53,6 +54,12 @@ def add_jobs(queue: procrastinate.App, postgres: PostgresAccess, stripe: StripeG
         del timestamp
         async with postgres.connection() as connection:
             await forget_old(connection)
+
+    @queue.periodic(cron="48 3 * * *")
+    @queue.task(name="forget_followed", queueing_lock="forget_followed", retry=_TRIES)
+    async def forget_old_events_and_changes(timestamp: int) -> None:
+        del timestamp
+        await forget_followed(postgres)
 
     @queue.periodic(cron="53 3 * * *")
     @queue.task(name="forget_old_jobs", queueing_lock="forget_old_jobs", retry=_TRIES)

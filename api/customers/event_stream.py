@@ -151,8 +151,8 @@ async def stream(
     """Send changes of a customer's subscriptions and invoices as they happen, as server-sent events.
 
     A stream ends after 15 minutes at the latest, and within seconds after its credential ends: come back with the
-    header Last-Event-ID, and nothing is missed. Events come in order, each at least once. Their kinds, and what `data`
-    holds beside ids and the version:
+    header Last-Event-ID within 30 days, and nothing is missed. Events come in order, each at least once. Their kinds,
+    and what `data` holds beside ids and the version:
 
     - `subscription.created`, `subscription.updated`: status, `plan_id`, quantity, MRR, and `changes`: the fields that
       differ, as Stripe has them. `items` are prices at Stripe, and `billing_cycle` is how often they are billed. `GET

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, TypeAlias
 
 from psycopg import AsyncConnection
@@ -172,3 +172,9 @@ async def retry(connection: AsyncConnection, event_id: str) -> InboxRow:
     raise ConflictError(
         f"Event {event_id} is {found[0]}; only parked events are tried again.", code="STRIPE_EVENT_NOT_PARKED"
     )
+
+
+async def empty_old(connection: AsyncConnection, *, kept: timedelta, limit: int) -> int:
+    """Empty the bodies of events that something became of so long ago, and return how many it were."""
+    with translated_errors():
+        return (await connection.execute(_SQL["empty_old"], {"kept": kept, "limit": limit})).rowcount

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
@@ -53,3 +53,9 @@ async def mark_sent(connection: AsyncConnection, ids: Iterable[int]) -> None:
     """Note that Kafka has these."""
     with translated_errors():
         await connection.execute(_SQL["mark_sent"], {"ids": list(ids)})
+
+
+async def delete_old(connection: AsyncConnection, *, kept: timedelta, limit: int) -> int:
+    """Delete changes that were sent so long ago, and return how many it were."""
+    with translated_errors():
+        return (await connection.execute(_SQL["delete_old"], {"kept": kept, "limit": limit})).rowcount

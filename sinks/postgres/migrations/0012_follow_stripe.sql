@@ -9,3 +9,10 @@ alter table stripe_inbox add column outages int not null default 0;
 -- Serves: whose revenue changes when Stripe changes what a price costs.
 create index subscriptions_by_price on subscriptions
     using gin (jsonb_path_query_array(stripe_object, '$.items.data[*].price.id'));
+
+-- Serves: the nightly job, which empties the bodies of old events.
+create index stripe_inbox_with_body on stripe_inbox (applied_at) where state in ('applied', 'ignored') and body <> '';
+-- The same job deletes what was sent long ago, and nothing else goes.
+grant delete on outbox to meterstream_worker;
+create policy forgetting on outbox as restrictive for delete to meterstream_worker
+    using (sent_at < now() - interval '29 days');

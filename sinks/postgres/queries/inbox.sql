@@ -81,3 +81,12 @@ returning event_id, type, created_at, livemode, object_id, stripe_customer_id, s
 
 -- name: find_state
 select state from stripe_inbox where event_id = %(event_id)s
+
+-- name: empty_old
+-- Whoever tries an event again locks it; settled ones are nobody's.
+update stripe_inbox set body = ''
+where event_id in (
+    select event_id from stripe_inbox
+    where state in ('applied', 'ignored') and body <> '' and applied_at < now() - %(kept)s::interval
+    order by applied_at limit %(limit)s
+)

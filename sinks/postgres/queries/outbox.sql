@@ -11,3 +11,7 @@ select created_at from outbox where sent_at is null order by id limit 1
 
 -- name: mark_sent
 update outbox set sent_at = now() where id = any(%(ids)s)
+
+-- name: delete_old
+delete from outbox
+where id in (select id from outbox where sent_at < now() - %(kept)s::interval order by id limit %(limit)s)

@@ -63,6 +63,31 @@ async def test_the_worker_reconciles_at_its_start(shop: Shop, settings: Settings
     assert {row["event_id"] for row in shop.rows("select event_id from stripe_inbox")} == _undelivered(simulator)
 
 
+async def test_events_and_changes_of_long_ago_are_forgotten(shop: Shop, settings: Settings) -> None:
+    await shop.customer()
+    shop.rows(
+        "insert into stripe_inbox (event_id, type, created_at, livemode, body, state, applied_at)"
+        " select format('%%s_%%s', state, days), 'invoice.paid', now(), false, 'Ada', state, case when state in"
+        " ('applied', 'ignored') then now() - make_interval(days => days) end"
+        " from unnest(array['received', 'applied', 'ignored', 'parked']) state, unnest(array[29, 31]) days"
+    )
+    shop.rows(
+        "insert into outbox (organization_id, customer_id, kind, payload, created_at, sent_at)"
+        " select organization_id, id, format('sent %%s', days), '{}', now(), now() - make_interval(days => days)"
+        " from customers, unnest(array[null, 29, 31]) days"
+    )
+    queue = job_queue(settings.postgres)
+    add_jobs(queue, shop.postgres, shop.stripe)
+    for _ in range(2):
+        await queue.tasks["forget_followed"](timestamp=0)
+    assert [row["kind"] for row in shop.rows("select kind from outbox order by id")] == ["sent ", "sent 29"]
+    assert {row["event_id"] for row in shop.rows("select event_id from stripe_inbox where body = ''")} == {
+        "applied_31",
+        "ignored_31",
+    }
+    assert shop.rows("select count(*) from stripe_inbox where body = 'Ada'") == [{"count": 6}]
+
+
 async def test_what_killed_workers_left_of_jobs_is_cleared_away(shop: Shop, settings: Settings) -> None:
     url = settings.postgres.url.get_secret_value()
     with psycopg.connect(url, options="-c search_path=procrastinate") as connection:

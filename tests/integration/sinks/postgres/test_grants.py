@@ -59,7 +59,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "revenue_analytics": (S, NONE),
     # In and out.
     "stripe_inbox": (SIU, SIU),
-    "outbox": (SI, SIU),
+    "outbox": (SI, SIUD),
     "job_cursors": (S, SIU),
     "stripe_account": (SI, SI),
     "schema_migrations": (NONE, S),
@@ -173,6 +173,20 @@ def worker(url: str) -> Iterator[psycopg.Connection]:
         yield connection
 
 
+def test_a_worker_deletes_only_changes_that_were_sent_long_ago(url: str, worker: psycopg.Connection) -> None:
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute(
+            "with acme as ("
+            " insert into organizations (slug, name, effective_positions) values ('acme', 'Acme', '{}') returning id"
+            "), ada as (insert into customers (organization_id) select id from acme returning id, organization_id)"
+            " insert into outbox (organization_id, customer_id, kind, payload, created_at, sent_at)"
+            " select ada.organization_id, ada.id, 'test', '{}', now() - interval '1 year', sent_at"
+            " from ada, unnest(array[null, now(), now() - interval '31 days']) as sent_at"
+        )
+    worker.execute(f"set role {WORKER_ROLE}".encode())
+    assert worker.execute("delete from outbox").rowcount == 1
+
+
 @pytest.mark.parametrize("acting", [True, False], ids=["as_the_role", "as_the_login"])
 @pytest.mark.parametrize(
     "statement",
@@ -222,7 +236,6 @@ def worker(url: str) -> Iterator[psycopg.Connection]:
         "update stream_blocks set counted = records",
         "update dead_letters set code = 'FINE'",
         "delete from dead_letters",
-        "delete from outbox",
         "delete from stripe_inbox",
         "delete from invoices",
         "truncate usage_buckets",

@@ -239,6 +239,7 @@ def test_filters_have_their_indexes(large: psycopg.Connection, index: str, colum
         Question("outbox", "read_unsent"),
         Question("inbox", "take_due"),
         Question("inbox", "hasten"),
+        Question("inbox", "empty_old", {"kept": timedelta(days=30)}),
         Question("inbox", "read_open", {"ids": ["evt_1001"]}),
         Question("inbox", "list_events", {"state": "parked", "received_at": None, "event_id": None}),
     ],
