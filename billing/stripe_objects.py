@@ -139,6 +139,14 @@ class InvoiceFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PaidBackFacts:
+    """What was taken back of what an invoice brought: refunds, and the status of the newest dispute."""
+
+    amount_refunded_minor: int = 0
+    dispute_status: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckoutFacts:
     """A session of Stripe's page."""
 
@@ -255,6 +263,15 @@ def read_invoice(obj: Json, lines: Iterable[Json]) -> InvoiceFacts:
         invoice_pdf_url=obj.get("invoice_pdf"),
         created_at=_time(obj["created"]),
         lines=tuple(_line(position, line) for position, line in enumerate(lines)),
+    )
+
+
+def read_paid_back(charges: Iterable[Json], disputes: Iterable[Json]) -> PaidBackFacts:
+    """Read what was taken back, from all charges of an invoice's payments and all their disputes."""
+    newest = max(disputes, key=lambda dispute: int(dispute["created"]), default=None)
+    return PaidBackFacts(
+        amount_refunded_minor=sum(charge["amount_refunded"] for charge in charges),
+        dispute_status=None if newest is None else newest["status"],
     )
 
 

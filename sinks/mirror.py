@@ -11,16 +11,18 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 
 from billing.monthly import lacks_amounts
 from billing.stripe_objects import (
     ENDED,
+    PaidBackFacts,
     read_checkout_session,
     read_customer,
     read_invoice,
+    read_paid_back,
     read_payment_method,
 )
 from runtime.clock import Clock, utc_now
@@ -35,6 +37,7 @@ Kind: TypeAlias = Literal[
     "customer",
     "subscription",
     "invoice",
+    "payment_intent",
     "payment_method",
     "checkout_session",
     "subscription_schedule",
@@ -61,6 +64,8 @@ class _Look:
     stripe_id: str
     access: Access
     author: Author
+    at_charges: bool = False
+    """Of an invoice: also at what was taken back of its payments, which the invoice itself does not say."""
 
 
 class Mirror:
@@ -74,6 +79,7 @@ class Mirror:
             "customer": self._customer,
             "subscription": self._subscription,
             "invoice": self._invoice,
+            "payment_intent": self._payment_intent,
             "payment_method": self._payment_method,
             "checkout_session": self._checkout_session,
             "subscription_schedule": self._schedule,
@@ -165,10 +171,26 @@ class Mirror:
         if obj["lines"]["has_more"]:
             lines = [line async for line in self._stripe.invoices.lines(look.stripe_id)]
         facts = read_invoice(obj, lines)
+        paid_back = await self._paid_back(look.stripe_id) if look.at_charges else None
         version = None if found is None else found.version
         async with self._postgres.acting(look.access) as connection:
-            applied = await mirror.apply_invoice(connection, facts, version=version)
+            applied = await mirror.apply_invoice(connection, facts, version=version, paid_back=paid_back)
             return _seen_twice(applied) if facts.status == "draft" else _outcome(applied)
+
+    async def _payment_intent(self, look: _Look) -> _Outcome:
+        """Look at the invoices that a payment was for: something was taken back of it."""
+        invoices = dict.fromkeys([paid["invoice"] async for paid in self._stripe.invoices.paid_by(look.stripe_id)])
+        looks = [replace(look, stripe_id=invoice, at_charges=True) for invoice in invoices]
+        owned = [await self._until_applied("invoice", each) for each in looks]
+        return _Outcome.DONE if any(owned) else _Outcome.NOT_OURS
+
+    async def _paid_back(self, invoice: str) -> PaidBackFacts:
+        charges, disputes = list[Json](), list[Json]()
+        async for paid in self._stripe.invoices.payments(invoice):
+            if intent := paid["payment"].get("payment_intent"):
+                charges += [each async for each in self._stripe.charges.of_payment(intent)]
+                disputes += [each async for each in self._stripe.charges.disputes_of_payment(intent)]
+        return read_paid_back(charges, disputes)
 
     async def _checkout_session(self, look: _Look) -> _Outcome:
         found = await self._find("checkout_session", look)

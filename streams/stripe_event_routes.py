@@ -50,6 +50,7 @@ def _nothing(obj: Mapping[str, Any]) -> Iterator[Place]:
 
 
 _CUSTOMERS: Final = _named(customer="customer")
+_PAYMENTS: Final = _named(payment_intent="payment_intent")
 ROUTES: Final[dict[str, _Finder]] = {
     "checkout.session.": _itself("checkout_session"),
     "customer.": _itself("customer"),
@@ -66,9 +67,12 @@ ROUTES: Final[dict[str, _Finder]] = {
     "payment_method.": _itself("payment_method"),
     "setup_intent.": _named(payment_method="payment_method", customer="customer"),
     "payment_intent.": _named(payment_method="payment_method", customer="customer"),
-    "charge.refunded": _CUSTOMERS,
-    "charge.dispute.": _CUSTOMERS,
     "promotion_code.": _itself("promotion_code"),
+    # A dispute names no customer, and a refund neither.
+    "charge.refunded": _named(payment_intent="payment_intent", customer="customer"),
+    "charge.refund.": _PAYMENTS,
+    "charge.dispute.": _PAYMENTS,
+    "refund.": _PAYMENTS,
     # Plans are ours, and Stripe follows them; but what it charges may be changed there.
     "price.updated": _itself("price"),
     "price.": _nothing,

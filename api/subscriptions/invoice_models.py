@@ -51,6 +51,12 @@ class InvoiceBody(Amounts):
     billing_reason: str | None = Field(examples=["subscription_cycle"])
     amount_paid_minor: int
     amount_remaining_minor: int
+    amount_refunded_minor: int = Field(description="Of what was paid; the status stays `paid`.")
+    dispute_status: str | None = Field(
+        description="Of the newest dispute of a payment, as Stripe calls it: `needs_response`, `under_review`, `won`,"
+        " `lost`, …; null: nobody disputes it.",
+        examples=["needs_response"],
+    )
     period_start: datetime | None
     period_end: datetime | None
     due_at: datetime | None

@@ -19,6 +19,8 @@ POST   /_simulator/advance           JSON {"seconds": 86400}: put the wall clock
                                      falls due happens
 POST   /_simulator/clock             JSON {"customer": "cus_…", "clock": "clock_…"}: let a customer who has
                                      bought nothing yet live on a test clock, which Stripe asks for when one is created
+POST   /_simulator/disputes          JSON {"payment_intent": "pi_…"}: let the customer's bank dispute a payment; with
+                                     "status" (won, lost, warning_closed) close what is disputed
 POST   /_simulator/webhooks/retry    try every waiting delivery again now
 POST   /_simulator/reset             empty the world and the list of calls, and let nothing go wrong
 """
@@ -35,6 +37,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from devstack.stripe_simulator.api import Api
+from devstack.stripe_simulator.billing import charges
 from devstack.stripe_simulator.failures import StripeFailure
 from devstack.stripe_simulator.faults import FaultPlan, Faults
 from devstack.stripe_simulator.world import World, public
@@ -58,6 +61,15 @@ class PutOnClock(BaseModel):
 
     customer: str
     clock: str
+
+
+class Dispute(BaseModel):
+    """Of which payment, and how it stands."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    payment_intent: str
+    status: str = charges.OPEN
 
 
 class Control:
@@ -87,6 +99,7 @@ class Control:
             ("GET", "objects/{kind}", self._objects),
             ("POST", "advance", self._go_on),
             ("POST", "clock", self._put_on_clock),
+            ("POST", "disputes", self._dispute),
             ("POST", "webhooks/retry", self._retry),
             ("POST", "reset", self._reset),
         ]
@@ -152,6 +165,11 @@ class Control:
         with self._world.call():
             self._world.update(customer, {"test_clock": clock["id"]})
         return JSONResponse({"customer": asked.customer, "clock": clock["id"]})
+
+    async def _dispute(self, request: Request) -> Response:
+        asked = Dispute.model_validate_json(await request.body())
+        with self._world.call():
+            return JSONResponse(public(charges.dispute(self._world, asked.payment_intent, asked.status)))
 
     async def _retry(self, request: Request) -> Response:
         now = self._world.clock.now()

@@ -49,6 +49,8 @@ class InvoiceRow:
     next_payment_attempt: datetime | None
     hosted_invoice_url: str | None
     invoice_pdf_url: str | None
+    amount_refunded_minor: int
+    dispute_status: str | None
     created_at: datetime
     updated_at: datetime
 

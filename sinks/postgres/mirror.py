@@ -21,6 +21,7 @@ from billing.stripe_objects import (
     CheckoutFacts,
     CustomerFacts,
     InvoiceFacts,
+    PaidBackFacts,
     PaymentMethodFacts,
     SubscriptionFacts,
     read_subscription,
@@ -165,14 +166,18 @@ async def apply_subscription(
     return Applied(**row, created=held is None)
 
 
-async def apply_invoice(connection: AsyncConnection, facts: InvoiceFacts, *, version: int | None) -> Applied | None:
-    """Write an invoice, its lines and the outbox. Raises: UnknownOwner."""
+async def apply_invoice(
+    connection: AsyncConnection, facts: InvoiceFacts, *, version: int | None, paid_back: PaidBackFacts | None = None
+) -> Applied | None:
+    """Write an invoice, its lines and the outbox; without `paid_back` that stays as it is. Raises: UnknownOwner."""
     owner = await _lock_owner(connection, facts.stripe_customer_id)
     held = await _one(connection, "held_invoice", {"stripe_invoice_id": facts.stripe_invoice_id})
     if (None if held is None else held["version"]) != version:
         return None
     told = {name: getattr(facts, name) for name in InvoiceFacts.__slots__ if name not in _OF_ELSEWHERE}
     told["subscription_id"] = await _subscription_id(connection, facts)
+    for name, value in asdict(paid_back or PaidBackFacts()).items():
+        told[name] = value if held is None or paid_back is not None else held[name]
     values = {**told, "organization_id": owner["organization_id"], "customer_id": owner["id"]}
     row = await _one(connection, "insert_invoice" if held is None else "update_invoice", values)
     assert row is not None  # the customer is locked, and the row with it
@@ -326,7 +331,8 @@ def _subscription_payload(values: Row, row: Row, lines: Sequence[ChangeLine], au
 
 def _invoice_payload(values: Row, row: Row) -> Row:
     shown = ("stripe_invoice_id", "subscription_id", "number", "status", "billing_reason", "currency", "total_minor",
-             "amount_due_minor", "amount_paid_minor", "amount_remaining_minor", "next_payment_attempt")  # fmt: skip
+             "amount_due_minor", "amount_paid_minor", "amount_remaining_minor", "amount_refunded_minor",
+             "dispute_status", "next_payment_attempt")  # fmt: skip
     return {"invoice_id": row["id"], "version": row["version"], **{name: values[name] for name in shown}}
 
 

@@ -14,6 +14,7 @@ from runtime.errors import RefusedToStart
 from runtime.settings import StripeSettings
 from sinks.stripe.accounts import Accounts
 from sinks.stripe.calls import API_VERSION, Calls
+from sinks.stripe.charges import Charges
 from sinks.stripe.checkout import Checkout
 from sinks.stripe.circuit_breaker import CircuitBreaker
 from sinks.stripe.coupons import Coupons
@@ -69,6 +70,7 @@ class StripeGateway:
             give_up_s=settings.give_up_s,
         )
         self.accounts = Accounts(client, calls)
+        self.charges = Charges(client, calls)
         self.checkout = Checkout(client, calls)
         self.coupons = Coupons(client, calls)
         self.customers = Customers(client, calls)

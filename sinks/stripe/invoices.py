@@ -43,6 +43,11 @@ class Invoices:
         params: InvoicePaymentListParams = {"invoice": invoice}
         return self._calls.each(self._payments.list_async, params=params)
 
+    def paid_by(self, payment_intent: str) -> AsyncIterator[Json]:
+        """Yield what a payment was for: as a rule one payment of one invoice."""
+        params: InvoicePaymentListParams = {"payment": {"type": "payment_intent", "payment_intent": payment_intent}}
+        return self._calls.each(self._payments.list_async, params=params)
+
     async def preview(self, **params: Unpack[InvoiceCreatePreviewParams]) -> Json:
         """Return the invoice that a change would make; nothing is changed."""
         # A POST with no effect: a key that names the intent would give yesterday's answer.

@@ -60,6 +60,11 @@ class Business:
             await self.gateway.payment_methods.set_default(f"{key}:default", method["id"], customer["id"])
         return str(customer["id"])
 
+    def take_back(self, payment_intent: str, *, refund_minor: int) -> None:
+        """Refund a part of a payment on Stripe's side, and have the bank dispute the rest."""
+        self._post("/v1/refunds", payment_intent=payment_intent, amount=refund_minor)
+        self._api.post("/_simulator/disputes", json={"payment_intent": payment_intent}).raise_for_status()
+
     def _post(self, path: str, **form: Any) -> Json:
         answer = self._api.post(path, data=form)
         assert answer.status_code == 200, answer.text

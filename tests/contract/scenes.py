@@ -229,7 +229,13 @@ async def invoices(business: Business) -> None:
     assert paid["status"] == "paid"
     assert (await gateway.invoices.get(first[0], expand=["customer", "lines.data.discounts"]))["amount_remaining"] == 0
     assert len(await listed(gateway.invoices.lines(first[0]))) == 1
-    assert len(await listed(gateway.invoices.payments(first[0]))) >= 1
+    (payment,) = await listed(gateway.invoices.payments(first[0]))
+    intent = payment["payment"]["payment_intent"]
+    assert [each["invoice"] for each in await listed(gateway.invoices.paid_by(intent))] == [first[0]]
+    business.take_back(intent, refund_minor=900)
+    (charge,) = await listed(gateway.charges.of_payment(intent))
+    assert (charge["amount_refunded"], charge["disputed"]) == (900, True)
+    assert [each["amount"] for each in await listed(gateway.charges.disputes_of_payment(intent))] == [2_000]
     assert (await gateway.invoices.void("void", first[1]))["status"] == "void"
     assert (await gateway.invoices.mark_uncollectible("give-up", first[2]))["status"] == "uncollectible"
     preview = await gateway.invoices.preview(

@@ -1,11 +1,12 @@
 """The billing half of the simulator: subscriptions, invoices, meters, and the time that moves them.
 
 Where Stripe's documentation leaves something open, the module's docstring says what was chosen. Not simulated: taxes,
-`send_invoice`, pending updates, billing thresholds, backdating, credit notes, charges, discounts of single items.
+`send_invoice`, pending updates, billing thresholds, backdating, credit notes, discounts of single items.
 """
 
 from devstack.stripe_simulator.billing import (
     cancellations,
+    charges,
     invoice_calls,
     invoice_items,
     meter_events,
@@ -24,6 +25,7 @@ ROUTES = [
     *schedule_calls.ROUTES,
     *invoice_calls.ROUTES,
     *invoice_items.ROUTES,
+    *charges.ROUTES,
     *meters.ROUTES,
     *meter_events.ROUTES,
     *meter_usage.ROUTES,

@@ -7,6 +7,7 @@ there.
 
 from __future__ import annotations
 
+from devstack.stripe_simulator.billing import charges
 from devstack.stripe_simulator.failures import Obj
 from devstack.stripe_simulator.pages import whole
 from devstack.stripe_simulator.world import World
@@ -113,6 +114,7 @@ def succeeded(world: World, intent: Obj, method: str) -> None:
     """Note that the money came."""
     changes = {
         "amount_received": intent["amount"],
+        "latest_charge": charges.of_payment(world, intent, method)["id"],
         "last_payment_error": None,
         "next_action": None,
         "payment_method": method,

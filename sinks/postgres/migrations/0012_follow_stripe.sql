@@ -16,3 +16,6 @@ create index stripe_inbox_with_body on stripe_inbox (applied_at) where state in 
 grant delete on outbox to meterstream_worker;
 create policy forgetting on outbox as restrictive for delete to meterstream_worker
     using (sent_at < now() - interval '29 days');
+
+-- What was given back of an invoice that was paid, and how its last dispute stands, as Stripe calls it.
+alter table invoices add column amount_refunded_minor bigint not null default 0, add column dispute_status text;

@@ -146,7 +146,7 @@ values (%(organization_id)s, %(customer_id)s, %(subscription_id)s, %(kind)s, %(v
 select id::text, version, deleted_at, stripe_invoice_id, subscription_id::text, number, status, billing_reason, currency,
     subtotal_minor, discount_minor, tax_minor, total_minor, amount_due_minor, amount_paid_minor, amount_remaining_minor,
     period_start, period_end, due_at, finalized_at, paid_at, attempt_count, next_payment_attempt, hosted_invoice_url,
-    invoice_pdf_url, created_at
+    invoice_pdf_url, amount_refunded_minor, dispute_status, created_at
 from invoices
 where stripe_invoice_id = %(stripe_invoice_id)s
 for update
@@ -160,12 +160,12 @@ from invoice_lines where invoice_id = %(invoice_id)s order by position
 insert into invoices (organization_id, customer_id, subscription_id, stripe_invoice_id, number, status, billing_reason,
     currency, subtotal_minor, discount_minor, tax_minor, total_minor, amount_due_minor, amount_paid_minor,
     amount_remaining_minor, period_start, period_end, due_at, finalized_at, paid_at, attempt_count, next_payment_attempt,
-    hosted_invoice_url, invoice_pdf_url, version, created_at)
+    hosted_invoice_url, invoice_pdf_url, amount_refunded_minor, dispute_status, version, created_at)
 values (%(organization_id)s, %(customer_id)s, %(subscription_id)s, %(stripe_invoice_id)s, %(number)s, %(status)s,
     %(billing_reason)s, %(currency)s, %(subtotal_minor)s, %(discount_minor)s, %(tax_minor)s, %(total_minor)s,
     %(amount_due_minor)s, %(amount_paid_minor)s, %(amount_remaining_minor)s, %(period_start)s, %(period_end)s,
     %(due_at)s, %(finalized_at)s, %(paid_at)s, %(attempt_count)s, %(next_payment_attempt)s, %(hosted_invoice_url)s,
-    %(invoice_pdf_url)s, 1, %(created_at)s)
+    %(invoice_pdf_url)s, %(amount_refunded_minor)s, %(dispute_status)s, 1, %(created_at)s)
 returning id::text, version
 
 -- name: update_invoice
@@ -176,7 +176,8 @@ update invoices set
     amount_paid_minor = %(amount_paid_minor)s, amount_remaining_minor = %(amount_remaining_minor)s,
     period_start = %(period_start)s, period_end = %(period_end)s, due_at = %(due_at)s, finalized_at = %(finalized_at)s,
     paid_at = %(paid_at)s, attempt_count = %(attempt_count)s, next_payment_attempt = %(next_payment_attempt)s,
-    hosted_invoice_url = %(hosted_invoice_url)s, invoice_pdf_url = %(invoice_pdf_url)s, created_at = %(created_at)s,
+    hosted_invoice_url = %(hosted_invoice_url)s, invoice_pdf_url = %(invoice_pdf_url)s,
+    amount_refunded_minor = %(amount_refunded_minor)s, dispute_status = %(dispute_status)s, created_at = %(created_at)s,
     version = version + 1, updated_at = now()
 where stripe_invoice_id = %(stripe_invoice_id)s
 returning id::text, version

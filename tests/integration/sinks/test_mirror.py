@@ -286,6 +286,53 @@ async def test_a_subscription_that_stripe_knows_no_more_ended_when_that_was_firs
     ]
 
 
+async def test_what_is_paid_back_shows_on_the_invoice(shop: Shop, simulator: CheckedSimulator) -> None:
+    _, theirs = await shop.customer()
+    made = await _subscribe(shop, theirs, "team")
+    invoice = made["latest_invoice"]
+    assert await shop.mirror.look("invoice", invoice)
+
+    def paid_back() -> tuple[int, str | None]:
+        row = shop.row("invoices", invoice)
+        assert (row["status"], row["amount_paid_minor"]) == ("paid", 3_000)
+        return row["amount_refunded_minor"], row["dispute_status"]
+
+    def told() -> list[tuple[int, str | None]]:
+        payloads = shop.rows("select payload from outbox where kind = 'invoice.updated' order by id")
+        return [(each["payload"]["amount_refunded_minor"], each["payload"]["dispute_status"]) for each in payloads]
+
+    assert paid_back() == (0, None)
+    with simulator.client() as client:
+        (payment,) = client.get("/v1/invoice_payments", params={"invoice": invoice}).json()["data"]
+        intent = payment["payment"]["payment_intent"]
+        expected: list[tuple[int, str | None]] = []
+        refund, dispute = "/v1/refunds", "/_simulator/disputes"
+        for path, body, outcome in (
+            (refund, {"payment_intent": intent, "amount": 500}, (500, None)),
+            (refund, {"payment_intent": intent, "amount": 700}, (1_200, None)),
+            (dispute, {"payment_intent": intent}, (1_200, "needs_response")),
+            (dispute, {"payment_intent": intent, "status": "won"}, (1_200, "won")),
+        ):
+            sent = {"data": body} if path == refund else {"json": body}
+            client.post(path, **sent).raise_for_status()
+            assert await shop.mirror.look("payment_intent", intent)
+            # The invoice itself says nothing of it, and a look at that forgets nothing.
+            assert await shop.mirror.look("invoice", invoice)
+            expected.append(outcome)
+            assert (paid_back(), told()) == (outcome, expected)
+
+
+async def test_a_payment_of_a_stranger_is_not_ours(shop: Shop, simulator: CheckedSimulator) -> None:
+    stranger = await shop.stripe.customers.create("stranger", name="Eve")
+    method = await shop.stripe.payment_methods.attach("card", "pm_card_visa", stranger["id"])
+    await shop.stripe.payment_methods.set_default("default", method["id"], stranger["id"])
+    items: Any = [{"price": shop.prices["monthly"]}]
+    await shop.stripe.subscriptions.create("s", customer=stranger["id"], items=items)
+    (intent,) = simulator.objects("payment_intent")
+    assert not await shop.mirror.look("payment_intent", intent["id"])
+    assert shop.rows("select 1 from invoices") == []
+
+
 async def test_a_change_scheduled_for_the_next_period_shows(shop: Shop) -> None:
     _, theirs = await shop.customer()
     subscription = await _subscribe(shop, theirs, "team")
