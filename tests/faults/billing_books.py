@@ -7,23 +7,29 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
-from billing.stripe_objects import read_subscription
+from billing.stripe_objects import ENDED, read_subscription
 from billing.subscription_changes import state
 from tests.integration.sinks.selling import Row, Shop
 from tests.integration.stripe.simulator_process import SimulatorProcess
+
+_ALIVE = {
+    "customers": "deleted_at is null",
+    "invoices": "deleted_at is null",
+    "payment_methods": "detached_at is null",
+}
 
 
 def assert_equal_to_stripe(shop: Shop, simulator: SimulatorProcess) -> dict[str, int]:
     """Fail where a row differs from its object, or one of the two is missing; return how many were compared."""
     pairs = {
-        "customers": (_customer, simulator.objects("customer")),
+        "customers": (_customer, [one for one in simulator.objects("customer") if not one.get("deleted")]),
         "subscriptions": (_subscription, simulator.objects("subscription")),
         "invoices": (_invoice, simulator.objects("invoice")),
         "payment_methods": (_payment_method, [pm for pm in simulator.objects("payment_method") if pm["customer"]]),
     }
     compared = {}
     for table, (told, objects) in pairs.items():
-        alive = {"invoices": "deleted_at is null", "payment_methods": "detached_at is null"}.get(table, "true")
+        alive = _ALIVE.get(table, "true")
         rows = {row[f"stripe_{table[:-1]}_id"]: row for row in shop.rows(f"select * from {table} where {alive}")}
         assert rows.keys() == {obj["id"] for obj in objects}, table
         for obj in objects:
@@ -31,25 +37,36 @@ def assert_equal_to_stripe(shop: Shop, simulator: SimulatorProcess) -> dict[str,
             assert {name: rows[obj["id"]][name] for name in expected} == expected, (table, obj["id"])
         compared[table] = len(objects)
     _assert_kept_objects(shop, {obj["id"]: obj for obj in pairs["subscriptions"][1]})
-    _assert_lines(shop, pairs["invoices"][1])
+    _assert_lines(shop, simulator, pairs["invoices"][1])
     _assert_defaults(shop, pairs["customers"][1])
     return compared
 
 
-def assert_history(shop: Shop) -> int:
-    """Fail unless each line begins where the lines before it ended, and the last ends at the present state."""
+def assert_history(shop: Shop, simulator: SimulatorProcess) -> int:
+    """Fail unless each line begins where the lines before it ended, and the last ends at the present state.
+
+    Nor may it go backwards: each state in between is one that Stripe has told of, an end is the end, and a period
+    begins no earlier than the one before it, unless another price has other periods.
+    """
+    told = _told_states(simulator)
     lines: defaultdict[Any, list[Row]] = defaultdict(list)
     for line in shop.rows("select * from subscription_changes order by id"):
         lines[line["subscription_id"]].append(line)
     for row in shop.rows("select * from subscriptions"):
         now: Row = {}
         versions: list[int] = []
+        states: dict[int, str] = {}
         for line in lines[row["id"]]:
             assert line["from"] == ({name: now[name] for name in line["to"]} if now else None), line
             assert line["from"] is None or all(line["from"][name] != line["to"][name] for name in line["to"]), line
+            if "current_period_start" in line["to"] and line["from"] and "billing_cycle" not in line["to"]:
+                assert line["from"]["current_period_start"] < line["to"]["current_period_start"], line
+            assert now.get("status") not in ENDED or "status" not in line["to"], line
             now |= line["to"]
             versions.append(line["version"])
+            states[line["version"]] = _comparable(now)
         assert versions == sorted(versions)
+        assert [found for found in states.values() if found not in told[row["stripe_subscription_id"]]] == []
         assert now == state(read_subscription(row["stripe_object"])), row["stripe_subscription_id"]
         assert sum(line["mrr_delta_minor"] for line in lines[row["id"]]) == row["mrr_minor"]
     return sum(map(len, lines.values()))
@@ -67,6 +84,21 @@ def assert_published(shop: Shop, records: list[Any]) -> int:
             applied.append(message["id"])
     assert sorted(applied) == [row["id"] for row in shop.rows("select id from outbox order by id")]
     return len(applied)
+
+
+def _told_states(simulator: SimulatorProcess) -> dict[str, set[str]]:
+    """Return every state of each subscription that an event has told of."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for event in simulator.objects("event"):
+        if event["type"].startswith("customer.subscription."):
+            obj = event["data"]["object"]
+            found[obj["id"]].add(_comparable(state(read_subscription(obj))))
+    return found
+
+
+def _comparable(found: Row) -> str:
+    """Return a state as text, without what is scheduled: an event names a schedule, and does not tell it."""
+    return json.dumps({name: value for name, value in found.items() if name != "scheduled"}, sort_keys=True)
 
 
 def _customer(obj: Row) -> Row:
@@ -138,16 +170,30 @@ def _assert_kept_objects(shop: Shop, objects: dict[str, Row]) -> None:
         kept, obj = row["stripe_object"], objects[row["stripe_subscription_id"]]
         for item in kept["items"]["data"]:
             item["price"].pop("currency_options")
+        if isinstance(kept["schedule"], dict):
+            kept["schedule"] = kept["schedule"]["id"]
         assert kept == obj
 
 
-def _assert_lines(shop: Shop, invoices: list[Row]) -> None:
+def _assert_lines(shop: Shop, simulator: SimulatorProcess, invoices: list[Row]) -> None:
     found = shop.rows(
         "select stripe_invoice_id, stripe_line_id, amount_minor from invoice_lines"
         " join invoices on id = invoice_id where deleted_at is null"
     )
-    told = {(invoice["id"], line["id"], line["amount"]) for invoice in invoices for line in invoice["lines"]["data"]}
-    assert {(row["stripe_invoice_id"], row["stripe_line_id"], row["amount_minor"]) for row in found} >= told
+    told = [
+        (invoice["id"], line["id"], line["amount"]) for invoice in invoices for line in _all_lines(simulator, invoice)
+    ]
+    assert sorted((row["stripe_invoice_id"], row["stripe_line_id"], row["amount_minor"]) for row in found) == sorted(
+        told
+    )
+
+
+def _all_lines(simulator: SimulatorProcess, invoice: Row) -> list[Row]:
+    if not invoice["lines"]["has_more"]:
+        return list(invoice["lines"]["data"])
+    page = simulator.control.get(f"/v1/invoices/{invoice['id']}/lines", params={"limit": 100}).raise_for_status().json()
+    assert not page["has_more"]
+    return list(page["data"])
 
 
 def _assert_defaults(shop: Shop, customers: list[Row]) -> None:

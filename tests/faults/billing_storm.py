@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import psycopg
 
+from billing.periods import Cycle, Interval
 from runtime.errors import BusinessLogicError, ConflictError, InvalidInput, NotFoundError
 from sinks.stripe.client import StripeGateway
+from sinks.stripe.item_changes import WantedItem
 from tests.integration.sinks.selling import Shop
 
 _CARDS = ("pm_card_visa", "pm_card_mastercard", "pm_card_chargeCustomerFail")
@@ -19,6 +24,19 @@ _PRICES = ("weekly", "monthly", "yearly", "team")
 # Stripe lists events of 30 days; all that was lost must still be listed in the end.
 _ADVANCE_S = 86_400
 _MOST_DAYS = 25
+# So long a subscription may be on its way to us.
+_WORD_S = 3.0
+# By Stripe or by our API; or one of our stores is being restarted.
+_REFUSED = (
+    InvalidInput, ConflictError, NotFoundError, BusinessLogicError, httpx.HTTPError, psycopg.OperationalError,
+)  # fmt: skip
+_ACTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("pause", {"behavior": "void"}),
+    ("pause", {"behavior": "keep_as_draft"}),
+    ("resume", {}),
+    ("cancel", {}),
+    ("reactivate", {}),
+)
 
 
 @dataclass
@@ -29,8 +47,11 @@ class Storm:
     control: httpx.Client
     customers: list[str]
     seed: int
+    api: httpx.AsyncClient
+    """Ours: with the key of the organization."""
     done: int = 0
-    refused: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    through_api: int = 0
     _days: int = 0
     _subscriptions: list[dict[str, Any]] = field(default_factory=list)
     _methods: list[str] = field(default_factory=list)
@@ -49,8 +70,8 @@ class Storm:
                     await asyncio.to_thread(self._advance)
                 try:
                     await self._operation(dice)(f"storm:{number}", dice)
-                except (InvalidInput, ConflictError, NotFoundError, BusinessLogicError):
-                    self.refused += 1
+                except _REFUSED as exc:
+                    self.refused[repr(exc)[:200]] += 1
                 else:
                     self.done += 1
 
@@ -65,7 +86,7 @@ class Storm:
         beginnings = [self._subscribe, self._attach, self._rename]
         changes = [
             self._set_quantity, self._set_price, self._pause, self._resume, self._end_later, self._keep,
-            self._end_now, self._detach, self._draft,
+            self._end_now, self._detach, self._draft, self._schedule, self._leave, *[self._through_api] * 3,
         ]  # fmt: skip
         return dice.choice(beginnings * 2 + changes if self._subscriptions else beginnings)
 
@@ -121,6 +142,37 @@ class Storm:
     async def _end_now(self, key: str, dice: random.Random) -> None:
         if dice.random() < 0.3:
             await self._stripe.subscriptions.cancel_now(self._any(dice), prorate=dice.random() < 0.5)
+
+    async def _schedule(self, key: str, dice: random.Random) -> None:
+        """Let a subscription have another price from its next period on, or what it has now after all."""
+        items = [WantedItem(self.shop.prices[dice.choice(_PRICES)], dice.randint(0, 9))]
+        schedule = await self._stripe.subscription_schedules.create_from(key, self._any(dice))
+        if schedule["current_phase"] is None:
+            raise ConflictError("It has ended.")
+        await self._stripe.subscription_schedules.set_next(key + ":next", schedule, items, Cycle(Interval.MONTH))
+        if dice.random() < 0.3:
+            await self._stripe.subscription_schedules.release(key + ":release", schedule["id"])
+
+    async def _leave(self, _: str, dice: random.Random) -> None:
+        """Delete a customer, now and then."""
+        if dice.random() < 0.1:
+            await self._stripe.customers.delete(dice.choice(self.customers))
+
+    async def _through_api(self, key: str, dice: random.Random) -> None:
+        """Change a subscription as our own clients do: API and worker then write the same row."""
+        (action, body), chosen = dice.choice(_ACTIONS), self._any(dice)
+        find = "select id::text from subscriptions where stripe_subscription_id = %s"
+        deadline = time.monotonic() + _WORD_S
+        while not (found := await asyncio.to_thread(self.shop.rows, find, [chosen])):
+            if time.monotonic() > deadline:
+                raise NotFoundError("No event has told of it yet.")
+            await asyncio.sleep(0.2)
+        path, headers = f"/api/v1/subscriptions/{found[0]['id']}/{action}", {"Idempotency-Key": key}
+        answer = await self.api.post(path, json=body, headers=headers)
+        assert answer.status_code != 500, answer.text
+        if answer.status_code != 200:
+            raise ConflictError(answer.text)
+        self.through_api += 1
 
     async def _draft(self, key: str, dice: random.Random) -> None:
         """Make an invoice by hand, and throw half of them away."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 
+from cli.keys import make_key
 from metering.topics import BILLING_CHANGES
 from runtime.clock import utc_now
 from sinks.kafka.topics import topic_name
-from streams.reconcile_stripe import reconcile
 from tests.engines import EngineName, TestStack
 from tests.faults.billing_books import assert_equal_to_stripe, assert_history, assert_published
 from tests.faults.billing_storm import Storm
@@ -27,30 +28,32 @@ pytestmark = [pytest.mark.faults, pytest.mark.integration]
 _SECRET = "whsec_of_chaos"
 _PATIENCE_S = 90.0
 _FAULTS = {"duplicate": 0.4, "delay": 0.2, "delay_s": 2.0, "lose": 0.02, "shuffle": True, "shuffle_s": 1.0}
-Disturb = Callable[[Scene, Child, int], Awaitable[None]]
+Disturb = Callable[[Scene, Sequence[Child], int], Awaitable[None]]
 
 
 @pytest.mark.timeout(240)
 def test_200_operations_and_two_kills(stack: TestStack) -> None:
     with scene(stack, catalogue=False) as made:
-        asyncio.run(_chaos(made, operations=200, kills=2, disturb=_kill_worker))
+        asyncio.run(_chaos(made, operations=200, kills=2, disturb=_kill_workers))
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3_600)
 def test_2000_operations_ten_kills_and_both_stores_restarted(mortal_stack: TestStack) -> None:
     with scene(mortal_stack, catalogue=False) as made:
-        asyncio.run(_chaos(made, operations=2_000, kills=10, disturb=_kill_worker_and_stores_in_turn))
+        asyncio.run(_chaos(made, operations=2_000, kills=10, disturb=_kill_workers_and_stores_in_turn))
 
 
-async def _kill_worker(made: Scene, worker: Child, _: int) -> None:
-    worker.kill()
+async def _kill_workers(made: Scene, workers: Sequence[Child], _: int) -> None:
+    for worker in workers:
+        worker.kill()
     await asyncio.sleep(1)
-    worker.start()
+    for worker in workers:
+        worker.start()
 
 
-async def _kill_worker_and_stores_in_turn(made: Scene, worker: Child, number: int) -> None:
-    await _kill_worker(made, worker, number)
+async def _kill_workers_and_stores_in_turn(made: Scene, workers: Sequence[Child], number: int) -> None:
+    await _kill_workers(made, workers, number)
     engine: EngineName | None = (None, "kafka", None, "postgres")[number % 4]
     if engine is not None:
         made.stack.kill_engine(engine)
@@ -67,26 +70,32 @@ async def _chaos(made: Scene, *, operations: int, kills: int, disturb: Disturb) 
             stripe = simulator.settings(max_requests_per_s=1_000)
             async with open_shop(made.settings.postgres.url.get_secret_value(), stripe) as shop:
                 customers = [(await shop.customer(f"Customer {n}"))[1] for n in range(max(10, operations // 40))]
-                api, worker = _start(made, simulator)
+                api, worker, jobs = _start(made, simulator)
                 simulator.control.put("/_simulator/faults", json={"seed": 5, "webhooks": _FAULTS}).raise_for_status()
-                storm = Storm(shop, simulator.control, customers, seed=operations)
+                _, key = await make_key(made.settings, name="storm", organization="acme", scopes=["admin"])
+                headers = {"Authorization": f"Bearer {key}"}
+                ours = httpx.AsyncClient(base_url=made.api_url, headers=headers, timeout=60)
+                storm = Storm(shop, simulator.control, customers, seed=operations, api=ours)
                 raging = asyncio.create_task(storm.run(operations))
                 for kill in range(1, kills + 1):
                     while storm.done < operations * kill // (kills + 1) and not raging.done():
                         await asyncio.sleep(0.1)
-                    await disturb(made, worker, kill)
+                    await disturb(made, (worker, jobs), kill)
                 await raging
-                await _catch_up(shop, simulator, [api, worker])
+                await ours.aclose()
+                assert storm.through_api > operations // 40, storm.refused
+                await _catch_up(shop, simulator, api, worker, jobs)
                 compared = assert_equal_to_stripe(shop, simulator)
                 assert compared["invoices"] > operations // 10
-                assert assert_history(shop) > operations // 10
+                assert assert_history(shop, simulator) > operations // 10
                 topic = topic_name(made.settings.kafka, BILLING_CHANGES)
                 assert assert_published(shop, await read_topic(made.settings, topic)) > operations // 10
                 assert worker.terminate() == 0, worker.tail()
+                assert jobs.terminate() == 0, jobs.tail()
 
 
-def _start(made: Scene, simulator: SimulatorProcess) -> tuple[Child, Child]:
-    """Start the API, to which the simulator sends, and the worker."""
+def _start(made: Scene, simulator: SimulatorProcess) -> tuple[Child, Child, Child]:
+    """Start the API, to which the simulator sends, and the workers."""
     variables = {
         "STRIPE__API_KEY": simulator.api_key,
         "STRIPE__API_BASE": simulator.url,
@@ -95,13 +104,15 @@ def _start(made: Scene, simulator: SimulatorProcess) -> tuple[Child, Child]:
     }
     api = made.api(**variables)
     worker = made.worker("billing", **variables)
+    jobs = made.worker("jobs", **variables)
     worker.wait_for_log("partitions assigned")
-    return api, worker
+    return api, worker, jobs
 
 
-async def _catch_up(shop: Shop, simulator: SimulatorProcess, children: list[Child]) -> None:
-    """Let nothing go wrong any more, ask Stripe for what was lost, and wait until all is applied and published."""
+async def _catch_up(shop: Shop, simulator: SimulatorProcess, api: Child, worker: Child, jobs: Child) -> None:
+    """Let nothing go wrong any more and Stripe be asked for what was lost; wait until all is applied and published."""
     simulator.break_things()
+    children = [api, worker, jobs]
 
     def count(statement: str) -> int:
         return int(shop.rows(f"select count(*) from {statement}")[0]["count"])
@@ -112,7 +123,12 @@ async def _catch_up(shop: Shop, simulator: SimulatorProcess, children: list[Chil
         return int(simulator.control.get("/_simulator/objects").json().get("_delivery", 0))
 
     await _until_none("undelivered webhooks", undelivered, children)
-    assert await reconcile(shop.postgres, shop.stripe, now=utc_now()) > 0
+    jobs.kill()
+    began_at = utc_now()
+    jobs.start()
+    reconciled = "job_cursors where name = 'reconcile_stripe' and reached_at >= "
+    await _until_none("reconciliation", lambda: 1 - count(f"{reconciled}'{began_at.isoformat()}'"), children)
+    assert "came by asking only" in jobs.log_file.read_text()
     shop.rows("update stripe_inbox set try_at = now() where state = 'received' and tries > 0")
     await _until_none("unapplied events", lambda: count("stripe_inbox where state = 'received'"), children)
     assert shop.rows("select event_id, error from stripe_inbox where state = 'parked'") == []
