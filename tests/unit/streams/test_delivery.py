@@ -130,8 +130,10 @@ async def test_pause_forgets_the_batch_that_found_no_place_yet() -> None:
     acked: list[int] = []
     done: list[int] = []
 
+    go_on = asyncio.Event()
+
     async def slow(batch: RecordBatch) -> None:
-        await asyncio.sleep(0.05)
+        await go_on.wait()
         done.append(batch.to_position)
 
     lanes = Lanes(lambda _: slow, max_records=5, on_failure=lambda _: None)
@@ -142,7 +144,10 @@ async def test_pause_forgets_the_batch_that_found_no_place_yet() -> None:
     late = asyncio.create_task(lanes.put(deliveries[3]))
     await asyncio.sleep(0.005)
     assert not late.done()
-    await lanes.pause(timeout_s=5)
+    pausing = asyncio.create_task(lanes.pause(timeout_s=5))
+    await asyncio.sleep(0.005)
+    go_on.set()
+    await pausing
     async with asyncio.timeout(5):
         await late
     await asyncio.sleep(0.1)
