@@ -2,6 +2,10 @@
 
 -- The API tells operators how long ago Stripe was asked for what it could not deliver.
 grant select on job_cursors to meterstream_api;
+alter table job_cursors enable row level security;
+alter table job_cursors force row level security;
+create policy workers on job_cursors to meterstream_worker using (true) with check (true);
+create policy operators on job_cursors to meterstream_api using ((select app_operator()));
 
 -- How often in a row an event could not be applied because a service was away: no fault of its own, so no try.
 alter table stripe_inbox add column outages int not null default 0;

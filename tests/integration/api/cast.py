@@ -21,7 +21,7 @@ from sinks.postgres.api_keys import hash_secret
 from tests.engines import JWT_SECRET
 from tests.integration.api.seed import store_events
 from tests.integration.api.service import Service
-from tests.integration.sinks.postgres.test_row_level_security import SEED
+from tests.integration.sinks.postgres.two_tenants import SEED
 
 V1: Final = "/api/v1"
 NAMES: Final = ("slug", "key", "id", "user_id", "event_id")

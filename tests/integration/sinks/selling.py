@@ -11,6 +11,8 @@ import psycopg
 from psycopg.rows import dict_row
 from pydantic import SecretStr
 
+from billing.stripe_objects import read_subscription
+from billing.subscription_changes import state
 from runtime.settings import PostgresSettings, StripeSettings
 from sinks.mirror import Mirror
 from sinks.postgres.access import WORKER_ROLE, PostgresAccess
@@ -95,5 +97,21 @@ async def _sell(shop: Shop) -> None:
     insert into pricing_plans (organization_id, slug, version, name, state, document, stripe_product_id, stripe_prices)
     values (%s, 'pro', %s, 'Pro', %s, '{}', %s, jsonb_build_object('base', %s::text))
     """
-    for number, (name, state) in enumerate((("monthly", "archived"), ("team", "active")), start=1):
-        shop.rows(plan, [shop.organization_id, number, state, shop.product, shop.prices[name]])
+    for number, (name, plan_state) in enumerate((("monthly", "archived"), ("team", "active")), start=1):
+        shop.rows(plan, [shop.organization_id, number, plan_state, shop.product, shop.prices[name]])
+
+
+def plan_of(shop: Shop, row: dict[str, Any]) -> dict[str, Any]:
+    (plan,) = shop.rows("select slug, version from pricing_plans where id = %s", [row["plan_id"]])
+    return plan
+
+
+async def subscribe(shop: Shop, customer: str, price: str, *, quantity: int = 1) -> dict[str, Any]:
+    items: Any = [{"price": shop.prices[price], "quantity": quantity}]
+    made = await shop.stripe.subscriptions.create("subscribe", customer=customer, items=items)
+    assert await shop.mirror.look("subscription", made["id"])
+    return made
+
+
+async def state_of(shop: Shop, subscription: str) -> dict[str, Any]:
+    return state(read_subscription(shop.row("subscriptions", subscription)["stripe_object"]))

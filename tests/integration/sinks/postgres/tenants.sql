@@ -24,7 +24,8 @@ from (values (1, 'sold', 'active'), (2, 'draft', 'draft')) versions (version, na
 insert into discount_codes (organization_id, code, percent_off, duration) values (%(id)s, 'CODE', 10, 'once');
 insert into revenue_analytics (organization_id, day, currency, metric, amount_minor)
 values (%(id)s, '2026-01-01', 'usd', 'mrr', 1);
-insert into customers (organization_id, user_id) values (%(id)s, 'user-' || %(tag)s), (%(id)s, 'another-' || %(tag)s);
+insert into customers (organization_id, user_id, subjects)
+values (%(id)s, 'user-' || %(tag)s, array['machine-' || %(tag)s]), (%(id)s, 'another-' || %(tag)s, '{}');
 insert into payment_methods (organization_id, customer_id, stripe_payment_method_id, kind)
 select organization_id, id, 'pm_' || id, 'card' from customers where organization_id = %(id)s;
 insert into subscriptions (organization_id, customer_id, stripe_subscription_id, status, currency, billing_cycle,
