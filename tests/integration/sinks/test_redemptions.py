@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.integration.sinks.selling import Shop, open_shop
-from tests.stripe_simulator import CheckedSimulator
+from tests.integration.sinks.selling import Shop
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-async def shop(postgres_url: str, simulator: CheckedSimulator) -> AsyncIterator[Shop]:
-    """A shop of this test alone."""
-    async with open_shop(postgres_url, simulator.settings) as opened:
-        yield opened
 
 
 async def test_redemptions_of_a_code_follow_stripe_and_never_fall(shop: Shop) -> None:

@@ -74,7 +74,7 @@ class Filled:
         return [name for (name,) in found if name not in NO_TENANT | OF_OPERATORS]
 
     def copy(self, table: str, overriding: str) -> bytes:
-        """Return a statement that inserts a row given as JSON; `overriding`: `system` keeps its id, `user` takes a new one."""
+        """Return a statement that inserts a row given as JSON, with its id (`system`) or a new one (`user`)."""
         found = self.rows(
             "select column_name::text from information_schema.columns"
             " where table_schema = 'public' and table_name = %s and is_generated = 'NEVER'",
