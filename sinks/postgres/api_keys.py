@@ -16,6 +16,7 @@ from psycopg.rows import class_row
 from runtime.errors import ConflictError, InvalidInput, NotFoundError
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
+from sinks.postgres.rows import fetch_all, fetch_one
 
 TENANT_SCOPES: Final = ("ingest", "read", "admin")
 OPERATOR_SCOPE: Final = "operator"
@@ -69,20 +70,19 @@ async def create_key(
     if not 1 <= len(name) <= 200 or "\x00" in name:
         raise InvalidInput("name must have 1 to 200 characters", field="name")
     secret = f"ms_{secrets.token_urlsafe(32)}"
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(ApiKey)) as cursor:
-            await cursor.execute(
-                _SQL["create"],
-                {
-                    "organization_id": organization_id,
-                    "name": name,
-                    "prefix": secret[:_PREFIX_LENGTH],
-                    "key_hash": hash_secret(secret),
-                    "scopes": sorted(set(scopes)),
-                    "created_by": created_by,
-                },
-            )
-            row = await cursor.fetchone()
+    row = await fetch_one(
+        connection,
+        ApiKey,
+        _SQL["create"],
+        {
+            "organization_id": organization_id,
+            "name": name,
+            "prefix": secret[:_PREFIX_LENGTH],
+            "key_hash": hash_secret(secret),
+            "scopes": sorted(set(scopes)),
+            "created_by": created_by,
+        },
+    )
     assert row is not None
     return row, secret
 
@@ -98,18 +98,12 @@ async def count_live_keys(connection: AsyncConnection, organization_id: str) -> 
 
 async def find_key(connection: AsyncConnection, key_hash: bytes) -> ApiKey | None:
     """Return the key with this hash if it works."""
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(ApiKey)) as cursor:
-            await cursor.execute(_SQL["find"], {"key_hash": key_hash})
-            return await cursor.fetchone()
+    return await fetch_one(connection, ApiKey, _SQL["find"], {"key_hash": key_hash})
 
 
 async def list_keys(connection: AsyncConnection, *, organization: str | None = None) -> list[ApiKey]:
     """Return the keys of an organization, or all, oldest first."""
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(ApiKey)) as cursor:
-            await cursor.execute(_SQL["list"], {"organization": organization})
-            return await cursor.fetchall()
+    return await fetch_all(connection, ApiKey, _SQL["list"], {"organization": organization})
 
 
 async def page_of_keys(
@@ -118,19 +112,13 @@ async def page_of_keys(
     """Return an organization's keys, revoked ones too, newest first."""
     after_at, after_id = after or (None, None)
     values = {"organization_id": organization_id, "after_at": after_at, "after_id": after_id, "limit": limit}
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(ApiKey)) as cursor:
-            await cursor.execute(_SQL["page"], values)
-            return await cursor.fetchall()
+    return await fetch_all(connection, ApiKey, _SQL["page"], values)
 
 
 async def live_keys_of(connection: AsyncConnection, *, organization_id: str, created_by: str) -> list[ApiKey]:
     """Return the keys that somebody made in an organization and that still work, oldest first."""
     values = {"organization_id": organization_id, "created_by": created_by}
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(ApiKey)) as cursor:
-            await cursor.execute(_SQL["live_of"], values)
-            return await cursor.fetchall()
+    return await fetch_all(connection, ApiKey, _SQL["live_of"], values)
 
 
 async def revoke_key(connection: AsyncConnection, key: str) -> RevokedKey:

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 from psycopg import AsyncConnection
-from psycopg.rows import class_row
 
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
+from sinks.postgres.rows import fetch_all
 
 _SQL = load("audit")
 # Decimals as JSON numbers, digit for digit.
@@ -92,10 +92,7 @@ async def list_audit(
         "target_id": target_id,
         "limit": limit,
     }
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(AuditRow)) as cursor:
-            await cursor.execute(_SQL["list"], values)
-            return await cursor.fetchall()
+    return await fetch_all(connection, AuditRow, _SQL["list"], values)
 
 
 def _json(value: Mapping[str, Any] | None) -> str | None:

@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
 from psycopg import AsyncConnection
-from psycopg.rows import class_row
 
 from runtime.errors import NotFoundError
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
+from sinks.postgres.rows import fetch_one
 
 _SQL: Final = load("checkouts")
 
@@ -75,10 +75,7 @@ async def create_checkout(connection: AsyncConnection, checkout: NewCheckout) ->
 
 async def find_checkout(connection: AsyncConnection, checkout_id: str) -> CheckoutRow:
     """Return a checkout. Raises: NotFoundError."""
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(CheckoutRow)) as cursor:
-            await cursor.execute(_SQL["find"], {"id": checkout_id})
-            row = await cursor.fetchone()
+    row = await fetch_one(connection, CheckoutRow, _SQL["find"], {"id": checkout_id})
     if row is None:
         raise NotFoundError(f"No checkout {checkout_id}.", code="CHECKOUT_NOT_FOUND")
     return row

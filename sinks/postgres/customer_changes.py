@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Final
 
 from psycopg import AsyncConnection
-from psycopg.rows import class_row, scalar_row
+from psycopg.rows import scalar_row
 
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
+from sinks.postgres.rows import fetch_all
 
 _SQL: Final = load("customer_changes")
 
@@ -38,7 +39,6 @@ async def changes_after(
     connection: AsyncConnection, customer_id: str, *, after: int, limit: int
 ) -> list[CustomerChange]:
     """Return the changes behind `after`, oldest first."""
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(CustomerChange)) as cursor:
-            await cursor.execute(_SQL["changes_after"], {"customer_id": customer_id, "after": after, "limit": limit})
-            return await cursor.fetchall()
+    return await fetch_all(
+        connection, CustomerChange, _SQL["changes_after"], {"customer_id": customer_id, "after": after, "limit": limit}
+    )

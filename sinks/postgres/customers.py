@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from psycopg import AsyncConnection
 from psycopg.errors import UniqueViolation
-from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from runtime.errors import ConflictError, DatabaseError, NotFoundError
 from sinks.postgres.listing import NEWEST, Listing
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
+from sinks.postgres.rows import fetch_all, fetch_one
 
 _SQL: Final = load("customers")
 
@@ -220,16 +220,10 @@ def _subject_taken(subject: str) -> ConflictError:
 
 
 async def _one(connection: AsyncConnection, statement: str, values: Mapping[str, Any]) -> CustomerRow | None:
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(CustomerRow)) as cursor:
-            await cursor.execute(_SQL[statement], values)
-            return await cursor.fetchone()
+    return await fetch_one(connection, CustomerRow, _SQL[statement], values)
 
 
 async def _all(
     connection: AsyncConnection, statement: str, values: Mapping[str, Any], *, prepare: bool | None = None
 ) -> list[CustomerRow]:
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(CustomerRow)) as cursor:
-            await cursor.execute(_SQL[statement], values, prepare=prepare)
-            return await cursor.fetchall()
+    return await fetch_all(connection, CustomerRow, _SQL[statement], values, prepare=prepare)

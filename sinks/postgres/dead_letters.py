@@ -13,6 +13,7 @@ from psycopg.rows import class_row
 from runtime.errors import ConflictError, InvalidStateTransition, NotFoundError
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
+from sinks.postgres.rows import fetch_all, fetch_one
 
 RECORD_LEVEL: Final = "00000000-0000-0000-0000-000000000000"
 """The `meter_id` of a dead letter that is the whole record."""
@@ -101,10 +102,7 @@ async def list_dead_letters(
         "after_offset": after_id.offset,
         "after_meter": after_id.meter_id,
     }
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(DeadLetterRow)) as cursor:
-            await cursor.execute(_SQL["list"], values)
-            return await cursor.fetchall()
+    return await fetch_all(connection, DeadLetterRow, _SQL["list"], values)
 
 
 async def find_dead_letter(
@@ -157,10 +155,7 @@ async def discard_dead_letter(connection: AsyncConnection, key: DeadLetterId, *,
 
 
 async def _state(connection: AsyncConnection, key: DeadLetterId) -> str:
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(DeadLetterRow)) as cursor:
-            await cursor.execute(_SQL["find"], {**key.as_parameters(), "organization_id": None})
-            row = await cursor.fetchone()
+    row = await fetch_one(connection, DeadLetterRow, _SQL["find"], {**key.as_parameters(), "organization_id": None})
     return "open" if row is None else row.state
 
 

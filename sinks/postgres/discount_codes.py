@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any, Final, Literal
 
 from psycopg import AsyncConnection
-from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from billing.discounts import Coupon, Duration
@@ -17,6 +16,7 @@ from runtime.errors import NotFoundError
 from sinks.postgres.listing import NEWEST, Listing
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
+from sinks.postgres.rows import fetch_all, fetch_one
 
 _SQL: Final = load("discount_codes")
 CodeState = Literal["active", "archived"]
@@ -108,11 +108,8 @@ async def list_discount_codes(
 ) -> list[DiscountCodeRow]:
     """Return a page of codes."""
     values = {"organization_id": organization_id, "states": list(states), "code": code, **listing.values()}
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(DiscountCodeRow)) as cursor:
-            # Never prepared: a plan for any filters would use the index of none.
-            await cursor.execute(_SQL[listing.statement], values, prepare=False)
-            return await cursor.fetchall()
+    # Never prepared: a plan for any filters would use the index of none.
+    return await fetch_all(connection, DiscountCodeRow, _SQL[listing.statement], values, prepare=False)
 
 
 async def rename_discount_code(connection: AsyncConnection, discount_code_id: str, name: str) -> DiscountCodeRow:
@@ -134,10 +131,7 @@ async def count_redemptions(connection: AsyncConnection, discount_code_id: str, 
 
 
 async def _one(connection: AsyncConnection, statement: str, values: Mapping[str, Any]) -> DiscountCodeRow | None:
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(DiscountCodeRow)) as cursor:
-            await cursor.execute(_SQL[statement], values)
-            return await cursor.fetchone()
+    return await fetch_one(connection, DiscountCodeRow, _SQL[statement], values)
 
 
 def _missing(discount_code_id: str) -> DiscountCodeRow:

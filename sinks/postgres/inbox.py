@@ -17,6 +17,7 @@ from psycopg.rows import class_row
 from runtime.errors import ConflictError, NotFoundError
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
+from sinks.postgres.rows import fetch_all
 
 _SQL = load("inbox")
 State: TypeAlias = Literal["received", "applied", "ignored", "parked"]
@@ -102,10 +103,7 @@ async def mark_produced(connection: AsyncConnection, ids: Iterable[str], *, untr
 
 async def take_due(connection: AsyncConnection, *, limit: int) -> list[InboxEvent]:
     """Return events that are due, locked until the end of the transaction."""
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(InboxEvent)) as cursor:
-            await cursor.execute(_SQL["take_due"], {"limit": limit})
-            return await cursor.fetchall()
+    return await fetch_all(connection, InboxEvent, _SQL["take_due"], {"limit": limit})
 
 
 async def find_oldest(connection: AsyncConnection) -> datetime | None:
@@ -152,10 +150,7 @@ async def list_events(connection: AsyncConnection, *, state: State, after: Place
     """Return events in a state, the newest first."""
     received_at, event_id = after or (None, None)
     values = {"state": state, "received_at": received_at, "event_id": event_id, "limit": limit}
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(InboxRow)) as cursor:
-            await cursor.execute(_SQL["list_events"], values)
-            return await cursor.fetchall()
+    return await fetch_all(connection, InboxRow, _SQL["list_events"], values)
 
 
 async def retry(connection: AsyncConnection, event_id: str) -> InboxRow:

@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from psycopg import AsyncConnection
-from psycopg.rows import class_row
 
 from runtime.errors import InvalidStateTransition, NotFoundError
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
+from sinks.postgres.rows import fetch_all, fetch_one
 
 _SQL = load("invitations")
 _LIFETIME: Final = timedelta(days=7)
@@ -69,10 +69,7 @@ async def create_invitation(
         "invited_by": invited_by,
         "lifetime": _LIFETIME,
     }
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(InvitationRow)) as cursor:
-            await cursor.execute(_SQL["create"], values)
-            row = await cursor.fetchone()
+    row = await fetch_one(connection, InvitationRow, _SQL["create"], values)
     assert row is not None
     return row, secret
 
@@ -83,20 +80,16 @@ async def list_invitations(
     """Return an organization's invitations, newest first."""
     after_at, after_id = after or (None, None)
     values = {"organization_id": organization_id, "after_at": after_at, "after_id": after_id, "limit": limit}
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(InvitationRow)) as cursor:
-            await cursor.execute(_SQL["list"], values)
-            return await cursor.fetchall()
+    return await fetch_all(connection, InvitationRow, _SQL["list"], values)
 
 
 async def revoke_invitation(
     connection: AsyncConnection, *, organization_id: str, invitation_id: str
 ) -> RevokedInvitation:
     """Make an invitation worthless. Raises: NotFoundError, also for one that was accepted."""
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(RevokedInvitation)) as cursor:
-            await cursor.execute(_SQL["revoke"], {"organization_id": organization_id, "id": invitation_id})
-            row = await cursor.fetchone()
+    row = await fetch_one(
+        connection, RevokedInvitation, _SQL["revoke"], {"organization_id": organization_id, "id": invitation_id}
+    )
     if row is None:
         raise NotFoundError("No such invitation waits for its answer.", code="INVITATION_NOT_FOUND")
     return row
@@ -107,18 +100,12 @@ async def revoke_invitations_of(
 ) -> list[InvitationRow]:
     """Make open invitations worthless: those that somebody made for these roles, and those that name `email`."""
     values = {"organization_id": organization_id, "invited_by": invited_by, "roles": list(roles), "email": email}
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(InvitationRow)) as cursor:
-            await cursor.execute(_SQL["revoke_of"], values)
-            return await cursor.fetchall()
+    return await fetch_all(connection, InvitationRow, _SQL["revoke_of"], values)
 
 
 async def find_invitation(connection: AsyncConnection, secret: str) -> HeldInvitation:
     """Return the invitation with this secret, whatever became of it. Raises: NotFoundError."""
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(HeldInvitation)) as cursor:
-            await cursor.execute(_SQL["find"], {"token_hash": _hash(secret)})
-            row = await cursor.fetchone()
+    row = await fetch_one(connection, HeldInvitation, _SQL["find"], {"token_hash": _hash(secret)})
     if row is None:
         raise NotFoundError("No such invitation: ask for a new one.", code="INVITATION_NOT_FOUND")
     return row

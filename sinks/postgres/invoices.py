@@ -9,12 +9,11 @@ from decimal import Decimal
 from typing import Final
 
 from psycopg import AsyncConnection
-from psycopg.rows import class_row
 
 from runtime.errors import NotFoundError
 from sinks.postgres.listing import NEWEST, Listing
-from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
+from sinks.postgres.rows import fetch_all, fetch_one
 
 _SQL: Final = load("invoices")
 
@@ -83,10 +82,7 @@ class InvoiceFilters:
 
 async def find_invoice(connection: AsyncConnection, invoice_id: str) -> InvoiceRow:
     """Return an invoice. Raises: NotFoundError."""
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(InvoiceRow)) as cursor:
-            await cursor.execute(_SQL["find"], {"id": invoice_id})
-            row = await cursor.fetchone()
+    row = await fetch_one(connection, InvoiceRow, _SQL["find"], {"id": invoice_id})
     if row is None:
         raise NotFoundError(f"No invoice {invoice_id}.", code="INVOICE_NOT_FOUND")
     return row
@@ -105,18 +101,14 @@ async def list_invoices(
         "status": None if filters.status is None else list(filters.status),
         **listing.values(),
     }
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(InvoiceRow)) as cursor:
-            # Never prepared: a plan for any filters would use the index of none.
-            await cursor.execute(_SQL[listing.statement], values, prepare=False)
-            return await cursor.fetchall()
+    # Never prepared: a plan for any filters would use the index of none.
+    return await fetch_all(connection, InvoiceRow, _SQL[listing.statement], values, prepare=False)
 
 
 async def list_lines(
     connection: AsyncConnection, invoice_id: str, *, after: int = -1, limit: int = 100
 ) -> list[LineRow]:
     """Return the lines of an invoice in Stripe's order, those after a position."""
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(LineRow)) as cursor:
-            await cursor.execute(_SQL["lines"], {"invoice_id": invoice_id, "after": after, "limit": limit})
-            return await cursor.fetchall()
+    return await fetch_all(
+        connection, LineRow, _SQL["lines"], {"invoice_id": invoice_id, "after": after, "limit": limit}
+    )

@@ -15,6 +15,7 @@ from psycopg.rows import class_row
 from sinks.postgres.loads import Load
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
+from sinks.postgres.rows import fetch_all
 
 _SQL = load("ledger")
 
@@ -135,15 +136,9 @@ async def _differences(connection: AsyncConnection, parameters: dict[str, object
 
 async def read_recent_loads(connection: AsyncConnection, topic: str, *, limit: int) -> list[Load]:
     """Return the newest done loads, for `sinks.clickhouse.ledger.compare`."""
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(Load)) as cursor:
-            await cursor.execute(_SQL["recent_loads"], {"topic": topic, "limit": limit})
-            return await cursor.fetchall()
+    return await fetch_all(connection, Load, _SQL["recent_loads"], {"topic": topic, "limit": limit})
 
 
 async def read_progress(connection: AsyncConnection, topic: str) -> list[PartitionProgress]:
     """Return how far metering and the warehouse are, one row per partition that was ever metered."""
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(PartitionProgress)) as cursor:
-            await cursor.execute(_SQL["last_commits"], {"topic": topic})
-            return await cursor.fetchall()
+    return await fetch_all(connection, PartitionProgress, _SQL["last_commits"], {"topic": topic})

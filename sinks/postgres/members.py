@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from psycopg import AsyncConnection
-from psycopg.rows import class_row
 
 from runtime.errors import BusinessLogicError, ConflictError, NotFoundError
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
+from sinks.postgres.rows import fetch_all, fetch_one
 
 _SQL = load("members")
 
@@ -36,20 +36,16 @@ class MemberRow:
 
 async def find_membership(connection: AsyncConnection, *, user_id: str, slug: str) -> Membership | None:
     """Return as what a person may act in an organization; `connection` acts for the person."""
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(Membership)) as cursor:
-            await cursor.execute(_SQL["find"], {"user_id": user_id, "slug": slug})
-            return await cursor.fetchone()
+    return await fetch_one(connection, Membership, _SQL["find"], {"user_id": user_id, "slug": slug})
 
 
 async def list_members(
     connection: AsyncConnection, *, organization_id: str, after: str = "", limit: int = 100
 ) -> list[MemberRow]:
     """Return members in the order of their ids."""
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(MemberRow)) as cursor:
-            await cursor.execute(_SQL["list"], {"organization_id": organization_id, "after": after, "limit": limit})
-            return await cursor.fetchall()
+    return await fetch_all(
+        connection, MemberRow, _SQL["list"], {"organization_id": organization_id, "after": after, "limit": limit}
+    )
 
 
 async def has_owner(connection: AsyncConnection, organization_id: str) -> bool:
@@ -90,10 +86,9 @@ async def lock_member(
 
     Raises: NotFoundError; BusinessLogicError for the last owner, unless they stay one.
     """
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(MemberRow)) as cursor:
-            await cursor.execute(_SQL["lock"], {"organization_id": organization_id, "user_id": user_id})
-            rows = await cursor.fetchall()
+    rows = await fetch_all(
+        connection, MemberRow, _SQL["lock"], {"organization_id": organization_id, "user_id": user_id}
+    )
     found = next((row for row in rows if row.user_id == user_id), None)
     if found is None:
         raise NotFoundError(f"No member {user_id[:300]!r}.", code="MEMBER_NOT_FOUND")

@@ -15,8 +15,8 @@ from psycopg.rows import class_row
 from metering.meters import Meter, filter_as_json
 from runtime.errors import ConflictError, NotFoundError
 from sinks.postgres.catalogue_changes import LogShape, catalogue_change
-from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
+from sinks.postgres.rows import fetch_all, fetch_one
 
 _SQL = load("meters")
 # Decimals as JSON numbers, digit for digit.
@@ -88,18 +88,12 @@ async def list_meters(
 ) -> list[MeterRow]:
     """Return meters in the order of their slugs, those after `after`; archived ones only if asked for."""
     values = {"organization_id": organization_id, "after": after, "limit": limit, "archived": archived}
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(MeterRow)) as cursor:
-            await cursor.execute(_SQL["list"], values)
-            return await cursor.fetchall()
+    return await fetch_all(connection, MeterRow, _SQL["list"], values)
 
 
 async def find_meter(connection: AsyncConnection, *, organization_id: str, slug: str) -> MeterRow:
     """Return a meter, archived or not. Raises: NotFoundError."""
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(MeterRow)) as cursor:
-            await cursor.execute(_SQL["find"], {"organization_id": organization_id, "slug": slug})
-            row = await cursor.fetchone()
+    row = await fetch_one(connection, MeterRow, _SQL["find"], {"organization_id": organization_id, "slug": slug})
     if row is None:
         raise _not_found(slug)
     return row
@@ -110,10 +104,7 @@ async def rename_meter(
 ) -> MeterRow:
     """Change name and description, the only things that may change. Raises: NotFoundError."""
     values = {"organization_id": organization_id, "slug": slug, "name": name, "description": description}
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(MeterRow)) as cursor:
-            await cursor.execute(_SQL["rename"], values)
-            row = await cursor.fetchone()
+    row = await fetch_one(connection, MeterRow, _SQL["rename"], values)
     if row is None:
         raise _not_found(slug)
     return row

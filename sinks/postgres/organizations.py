@@ -12,8 +12,8 @@ from psycopg.rows import class_row
 
 from runtime.errors import ConflictError, InvalidInput, NotFoundError
 from sinks.postgres.catalogue_changes import LogShape, catalogue_change
-from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
+from sinks.postgres.rows import fetch_all, fetch_one
 
 _SQL = load("organizations")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -76,19 +76,15 @@ async def find_organization(
     id: str | None = None,
 ) -> OrganizationRow | None:
     """Return an organization by slug or by id, archived or not."""
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(OrganizationRow)) as cursor:
-            await cursor.execute(_SQL["find" if id is None else "find_by_id"], {"slug": slug, "id": id})
-            return await cursor.fetchone()
+    return await fetch_one(
+        connection, OrganizationRow, _SQL["find" if id is None else "find_by_id"], {"slug": slug, "id": id}
+    )
 
 
 async def rename_organization(connection: AsyncConnection, organization_id: str, *, name: str) -> OrganizationRow:
     """Change what people call an organization. Raises: InvalidInput, NotFoundError."""
     _require_name(name)
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(OrganizationRow)) as cursor:
-            await cursor.execute(_SQL["rename"], {"id": organization_id, "name": name})
-            row = await cursor.fetchone()
+    row = await fetch_one(connection, OrganizationRow, _SQL["rename"], {"id": organization_id, "name": name})
     if row is None:
         raise NotFoundError("No such organization.", code="ORGANIZATION_NOT_FOUND")
     return row
@@ -98,10 +94,9 @@ async def list_organizations_of(
     connection: AsyncConnection, user_id: str, *, after: str = "", limit: int = 100
 ) -> list[OwnOrganization]:
     """Return the organizations that a person is a member of, by slug."""
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(OwnOrganization)) as cursor:
-            await cursor.execute(_SQL["list_of_user"], {"user_id": user_id, "after": after, "limit": limit})
-            return await cursor.fetchall()
+    return await fetch_all(
+        connection, OwnOrganization, _SQL["list_of_user"], {"user_id": user_id, "after": after, "limit": limit}
+    )
 
 
 async def archive_organization(connection: AsyncConnection, *, slug: str, shape: LogShape) -> OrganizationRow:

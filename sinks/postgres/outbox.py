@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from psycopg import AsyncConnection
-from psycopg.rows import class_row
 
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
+from sinks.postgres.rows import fetch_all
 
 _SQL = load("outbox")
 
@@ -36,10 +36,7 @@ async def try_lock(connection: AsyncConnection) -> bool:
 
 async def read_unsent(connection: AsyncConnection, *, limit: int) -> list[OutboxRow]:
     """Return the oldest changes that were not sent."""
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(OutboxRow)) as cursor:
-            await cursor.execute(_SQL["read_unsent"], {"limit": limit})
-            return await cursor.fetchall()
+    return await fetch_all(connection, OutboxRow, _SQL["read_unsent"], {"limit": limit})
 
 
 async def find_oldest(connection: AsyncConnection) -> datetime | None:

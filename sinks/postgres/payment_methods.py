@@ -8,12 +8,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from psycopg import AsyncConnection
-from psycopg.rows import class_row
 
 from runtime.errors import NotFoundError
 from sinks.postgres.listing import NEWEST, Listing
-from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
+from sinks.postgres.rows import fetch_all, fetch_one
 
 _SQL: Final = load("payment_methods")
 
@@ -46,11 +45,8 @@ async def list_payment_methods(
 ) -> list[PaymentMethodRow]:
     """Return a page of what can be paid with."""
     values = {"organization_id": organization_id, "customer_id": customer_id, **listing.values()}
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(PaymentMethodRow)) as cursor:
-            # Never prepared: a plan for any filters would use the index of none.
-            await cursor.execute(_SQL[listing.statement], values, prepare=False)
-            return await cursor.fetchall()
+    # Never prepared: a plan for any filters would use the index of none.
+    return await fetch_all(connection, PaymentMethodRow, _SQL[listing.statement], values, prepare=False)
 
 
 async def find_payment_method(connection: AsyncConnection, payment_method_id: str) -> PaymentMethodRow:
@@ -67,7 +63,4 @@ async def find_by_stripe_id(connection: AsyncConnection, stripe_payment_method_i
 
 
 async def _one(connection: AsyncConnection, statement: str, values: Mapping[str, Any]) -> PaymentMethodRow | None:
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(PaymentMethodRow)) as cursor:
-            await cursor.execute(_SQL[statement], values)
-            return await cursor.fetchone()
+    return await fetch_one(connection, PaymentMethodRow, _SQL[statement], values)

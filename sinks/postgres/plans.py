@@ -11,7 +11,6 @@ from typing import Any, Final, Literal
 
 import msgspec
 from psycopg import AsyncConnection
-from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from billing.plan_document import read_plans
@@ -20,6 +19,7 @@ from runtime.errors import ConflictError, NotFoundError
 from sinks.postgres.listing import NEWEST, Listing
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
+from sinks.postgres.rows import fetch_all, fetch_one
 
 _SQL: Final = load("plans")
 PlanState = Literal["draft", "active", "archived"]
@@ -184,18 +184,12 @@ def plan_changed(slug: str) -> ConflictError:
 
 
 async def _one(connection: AsyncConnection, statement: str, values: Mapping[str, Any]) -> PlanRow | None:
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(PlanRow)) as cursor:
-            await cursor.execute(_SQL[statement], values)
-            return await cursor.fetchone()
+    return await fetch_one(connection, PlanRow, _SQL[statement], values)
 
 
 async def _all(connection: AsyncConnection, statement: str, values: Mapping[str, Any]) -> list[PlanRow]:
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(PlanRow)) as cursor:
-            # Never prepared: a plan for any filters would use the index of none.
-            await cursor.execute(_SQL[statement], values, prepare=False)
-            return await cursor.fetchall()
+    # Never prepared: a plan for any filters would use the index of none.
+    return await fetch_all(connection, PlanRow, _SQL[statement], values, prepare=False)
 
 
 def _exists(slug: str) -> ConflictError:

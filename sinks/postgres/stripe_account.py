@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from psycopg import AsyncConnection
-from psycopg.rows import class_row
 
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
+from sinks.postgres.rows import fetch_one
 
 _SQL = load("stripe_account")
 SIMULATOR: Final = "acct_simulator"
@@ -29,10 +29,7 @@ class StripeAccount:
 
 async def read_account(connection: AsyncConnection) -> StripeAccount | None:
     """Return the account that this database follows, if it met one."""
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(StripeAccount)) as cursor:
-            await cursor.execute(_SQL["read"])
-            return await cursor.fetchone()
+    return await fetch_one(connection, StripeAccount, _SQL["read"])
 
 
 async def note_account(connection: AsyncConnection, account: StripeAccount) -> StripeAccount:

@@ -17,6 +17,7 @@ from sinks.postgres.access import Access, PostgresAccess
 from sinks.postgres.listing import NEWEST, Listing, Order
 from sinks.postgres.pool import translated_errors
 from sinks.postgres.queries import load
+from sinks.postgres.rows import fetch_all
 
 _SQL: Final = load("subscriptions")
 T = TypeVar("T")
@@ -192,10 +193,7 @@ async def list_subscriptions(
 
 async def list_items(connection: AsyncConnection, subscription_id: str) -> list[ItemRow]:
     """Return what a subscription pays for."""
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(ItemRow)) as cursor:
-            await cursor.execute(_SQL["items"], {"id": subscription_id})
-            return await cursor.fetchall()
+    return await fetch_all(connection, ItemRow, _SQL["items"], {"id": subscription_id})
 
 
 async def plans_of_prices(
@@ -203,10 +201,7 @@ async def plans_of_prices(
 ) -> list[PricedPlan]:
     """Return the plan versions that any of Stripe's prices belong to, the newest first."""
     values = {"prices": list(prices), "organization_id": organization_id}
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(PricedPlan)) as cursor:
-            await cursor.execute(_SQL["plans_of_prices"], values)
-            return await cursor.fetchall()
+    return await fetch_all(connection, PricedPlan, _SQL["plans_of_prices"], values)
 
 
 async def had_product(
@@ -240,10 +235,7 @@ async def list_changes(
         "after_id": after,
         "limit": limit,
     }
-    with translated_errors():
-        async with connection.cursor(row_factory=class_row(ChangeRow)) as cursor:
-            await cursor.execute(_SQL[f"changes_{order}"], values)
-            return await cursor.fetchall()
+    return await fetch_all(connection, ChangeRow, _SQL[f"changes_{order}"], values)
 
 
 def _found(row: T | None, subscription_id: str) -> T:
