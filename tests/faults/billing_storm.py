@@ -146,17 +146,28 @@ class Storm:
     async def _schedule(self, key: str, dice: random.Random) -> None:
         """Let a subscription have another price from its next period on, or what it has now after all."""
         items = [WantedItem(self.shop.prices[dice.choice(_PRICES)], dice.randint(0, 9))]
-        schedule = await self._stripe.subscription_schedules.create_from(key, self._any(dice))
+        chosen = self._any(dice)
+        subscription = await self._stripe.subscriptions.get(chosen)
+        schedule = await self._stripe.subscription_schedules.create_from(key, chosen)
         if schedule["current_phase"] is None:
             raise ConflictError("It has ended.")
-        await self._stripe.subscription_schedules.set_next(key + ":next", schedule, items, Cycle(Interval.MONTH))
+        await self._stripe.subscription_schedules.set_next(
+            key + ":next", schedule, subscription, items, Cycle(Interval.MONTH)
+        )
         if dice.random() < 0.3:
             await self._stripe.subscription_schedules.release(key + ":release", schedule["id"])
 
     async def _leave(self, _: str, dice: random.Random) -> None:
         """Delete a customer, now and then."""
-        if dice.random() < 0.1:
-            await self._stripe.customers.delete(dice.choice(self.customers))
+        customer = dice.choice(self.customers)
+        if dice.random() >= 0.1:
+            return
+        # Of one that is deleted Stripe does not say whose it was; the API notes that when it makes one.
+        if not await asyncio.to_thread(
+            self.shop.rows, "select 1 from customers where stripe_customer_id = %s", [customer]
+        ):
+            raise NotFoundError("No event has told of them yet.")
+        await self._stripe.customers.delete(customer)
 
     async def _through_api(self, key: str, dice: random.Random) -> None:
         """Change a subscription as our own clients do: API and worker then write the same row."""
