@@ -17,7 +17,7 @@ def selling_service(stack: TestStack, stripe: SimulatorProcess, **api: Any) -> I
     with stack.fresh_settings("selling") as settings:
         changes: dict[str, Any] = {
             "stripe": stripe.settings(max_requests_per_s=1_000, breaker_failures=10_000),
-            "api": settings.api.model_copy(update={"stripe_give_up_s": 1.0, **api}),
+            "api": settings.api.model_copy(update={"stripe_give_up_s": 2.0, **api}),
         }
         with running_service(settings.model_copy(update=changes)) as running:
             yield running
