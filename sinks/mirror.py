@@ -44,8 +44,7 @@ Kind: TypeAlias = Literal[
     "price",
     "promotion_code",
 ]
-_EXPAND_PRICES: Final = ["data.price.tiers", "data.price.currency_options"]
-_EXPAND: Final = ["schedule", *(f"items.{path}" for path in _EXPAND_PRICES)]
+_EXPAND: Final = ["schedule", "items.data.price.tiers", "items.data.price.currency_options"]
 # Of one price, and how many side by side. Whoever else pays it is looked at when renewed.
 _MOST_OF_PRICE: Final = 200
 _AT_ONCE: Final = 8
@@ -250,15 +249,8 @@ class Mirror:
         return None if obj.get("deleted") else obj
 
     async def _complete(self, subscription: Json) -> None:
-        """Add what Stripe leaves out.
-
-        That is the items beyond the first ten, and the amounts of tiered prices in other currencies, which it shows
-        with the price. A change between the two answers has an event of its own, and so another look.
-        """
-        items, currency = subscription["items"], subscription["currency"]
-        if items["has_more"]:
-            listed = self._stripe.subscription_items.each(subscription=subscription["id"], expand=_EXPAND_PRICES)
-            subscription["items"] = {**items, "data": [item async for item in listed], "has_more": False}
+        """Add what Stripe leaves out: amounts of tiered prices in other currencies, which it shows with the price."""
+        currency = subscription["currency"]
         for item in subscription["items"]["data"]:
             if lacks_amounts(item["price"], currency):
                 expand: Any = ["tiers", "currency_options", f"currency_options.{currency}.tiers"]

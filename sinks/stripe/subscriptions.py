@@ -10,6 +10,7 @@ import stripe
 from stripe.params import (
     SubscriptionCancelParams,
     SubscriptionCreateParams,
+    SubscriptionItemListParams,
     SubscriptionListParams,
     SubscriptionResumeParams,
     SubscriptionRetrieveParams,
@@ -33,6 +34,7 @@ class Subscriptions:
 
     def __init__(self, client: stripe.StripeClient, calls: Calls) -> None:
         self._subscriptions = client.v1.subscriptions
+        self._items = client.v1.subscription_items
         self._calls = calls
 
     async def create(self, key: str, /, **params: Unpack[SubscriptionCreateParams]) -> Json:
@@ -40,8 +42,17 @@ class Subscriptions:
         return await self._calls.write(self._subscriptions.create_async, key=key, params=params)
 
     async def get(self, subscription: str, **params: Unpack[SubscriptionRetrieveParams]) -> Json:
-        """Return a subscription. Raises: NotFoundError."""
-        return await self._calls.read(self._subscriptions.retrieve_async, subscription, params=params)
+        """Return a subscription with all of its items, of which Stripe shows ten by itself. Raises: NotFoundError.
+
+        A change between the two answers has an event of its own, and so another look.
+        """
+        found = await self._calls.read(self._subscriptions.retrieve_async, subscription, params=params)
+        if found["items"]["has_more"]:
+            expand = [each.removeprefix("items.") for each in params.get("expand", ()) if each.startswith("items.")]
+            asked: SubscriptionItemListParams = {"subscription": subscription, "expand": expand}
+            listed = self._calls.each(self._items.list_async, params=asked)
+            found["items"] = {**found["items"], "data": [item async for item in listed], "has_more": False}
+        return found
 
     def each(self, **params: Unpack[SubscriptionListParams]) -> AsyncIterator[Json]:
         """Yield subscriptions, newest first; cancelled ones only with `status="all"`."""
