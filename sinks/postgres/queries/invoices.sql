@@ -34,7 +34,7 @@ select i.id::text, i.organization_id::text, i.customer_id::text, i.subscription_
     i.stripe_invoice_id, i.number, i.status, i.billing_reason, i.currency, i.subtotal_minor, i.discount_minor,
     i.tax_minor, i.total_minor, i.amount_due_minor, i.amount_paid_minor, i.amount_remaining_minor, i.period_start,
     i.period_end, i.due_at, i.finalized_at, i.paid_at, i.attempt_count, i.next_payment_attempt, i.hosted_invoice_url,
-    i.invoice_pdf_url, i.created_at, i.updated_at
+    i.invoice_pdf_url, i.amount_refunded_minor, i.dispute_status, i.created_at, i.updated_at
 from invoices i
 left join subscriptions s on s.id = i.subscription_id
 where i.deleted_at is null

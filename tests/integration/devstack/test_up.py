@@ -144,7 +144,10 @@ def test_a_part_that_fails_says_why_and_leaves_nothing_running(operator: Operato
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_foreground_ends_cleanly(operator: Operator, number: signal.Signals) -> None:
+    # Where this run is a background job of a shell, it ignores Ctrl-C, and so would what it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     foreground = subprocess.Popen(operator.argv("up"), env=operator.environment, stdout=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     try:
         assert foreground.stdout is not None
         shown = []
@@ -157,7 +160,7 @@ def test_foreground_ends_cleanly(operator: Operator, number: signal.Signals) -> 
         rest, _ = foreground.communicate(timeout=90)
     finally:
         foreground.kill()
-        foreground.wait()
+        foreground.communicate()
     assert foreground.returncode == 0
     assert "Stopped." in rest
     assert operator.running() == []

@@ -47,15 +47,16 @@ EVERY_KIND = [
     {"slug": "flat", "kind": "flat", "interval": "month",
      "currencies": {"usd": {"amount": "49"}, "jpy": {"amount": "7200"}}},
     {"slug": "seat", "kind": "per_seat", "interval": "month", "included_quantity": 3,
-     "currencies": {"usd": {"amount": "12.50", "minimum": "5", "maximum": "900.00"}}},
+     "currencies": {"usd": {"amount": "12.50", "minimum": "5", "maximum": "900.00"}, "jpy": {"amount": "1800"}}},
     {"slug": "calls", "kind": "per_unit", "interval": "month", "meter": {"slug": "api_calls", "aggregation": "SUM"},
-     "currencies": {"usd": {"amount": "0.0004"}}},
+     "currencies": {"usd": {"amount": "0.0004"}, "jpy": {"amount": "0.06"}}},
     {"slug": "storage", "kind": "graduated", "interval": "month",
-     "currencies": {"usd": {"tiers": [{"up_to": 100, "flat_amount": "2"}, {"unit_amount": "0.085"}]}}},
-    {"slug": "users", "kind": "volume", "interval": "month", "interval_count": 3,
-     "currencies": {"usd": {"tiers": [{"unit_amount": "0.06"}]}}},
+     "currencies": {"usd": {"tiers": [{"up_to": 100, "flat_amount": "2"}, {"unit_amount": "0.085"}]},
+                    "jpy": {"tiers": [{"unit_amount": "12"}]}}},
+    {"slug": "users", "kind": "volume", "interval": "month",
+     "currencies": {"usd": {"tiers": [{"unit_amount": "0.06"}]}, "jpy": {"tiers": [{"unit_amount": "9"}]}}},
     {"slug": "exports", "kind": "package", "interval": "month", "package_size": 25,
-     "currencies": {"usd": {"amount": "8"}}},
+     "currencies": {"usd": {"amount": "8"}, "jpy": {"amount": "1200"}}},
 ]  # fmt: skip
 
 
