@@ -56,10 +56,11 @@ def assert_history(shop: Shop, simulator: SimulatorProcess) -> int:
         now: Row = {}
         versions: list[int] = []
         states: dict[int, str] = {}
+        other_cycle = {line["version"] for line in lines[row["id"]] if "billing_cycle" in line["to"]}
         for line in lines[row["id"]]:
             assert line["from"] == ({name: now[name] for name in line["to"]} if now else None), line
             assert line["from"] is None or all(line["from"][name] != line["to"][name] for name in line["to"]), line
-            if "current_period_start" in line["to"] and line["from"] and "billing_cycle" not in line["to"]:
+            if "current_period_start" in line["to"] and line["from"] and line["version"] not in other_cycle:
                 assert line["from"]["current_period_start"] < line["to"]["current_period_start"], line
             assert now.get("status") not in ENDED or "status" not in line["to"], line
             now |= line["to"]
