@@ -17,7 +17,7 @@ from api.http.documentation import PREFIX, errors
 from api.http.paging import NewestFirst, Page
 from api.http.request_body import SentBody
 from api.http.responses import ExactRoute, json_answer
-from api.tenants.members import as_they_are, require_owner
+from api.tenants.members import as_they_are, record_revoked, require_owner
 from runtime.errors import AuthorizationError
 from sinks.postgres.access import Access
 from sinks.postgres.audit import record
@@ -126,14 +126,7 @@ async def revoke(id: Id, actor: Annotated[Actor, allowed("members:write")], stor
     async with stores.postgres.acting(actor.access) as connection:
         row = await revoke_invitation(connection, organization_id=organization_id, invitation_id=str(id))
         if row.newly:
-            await record(
-                connection,
-                organization_id=organization_id,
-                author=actor.author,
-                action="invitation.revoke",
-                target=("invitation", row.id),
-                before={"email": row.email, "role": row.role},
-            )
+            await record_revoked(connection, actor, row)
     shown = asdict(row)
     del shown["newly"]
     return json_answer(shown)

@@ -23,7 +23,7 @@ from api.http.responses import ExactRoute, json_answer
 from runtime.errors import InsufficientPermissions, NotFoundError
 from sinks.postgres.api_keys import live_keys_of
 from sinks.postgres.audit import record
-from sinks.postgres.invitations import revoke_invitations_of
+from sinks.postgres.invitations import InvitationRow, revoke_invitations_of
 from sinks.postgres.members import (
     MemberRow,
     change_role,
@@ -158,6 +158,18 @@ async def remove(user_id: UserId, actor: Annotated[Actor, allowed("membership:wr
     return json_answer({**asdict(member), "api_keys": left})
 
 
+async def record_revoked(connection: AsyncConnection, actor: Actor, invitation: InvitationRow) -> None:
+    """Write down that an invitation was made worthless, and what it would have given."""
+    await record(
+        connection,
+        organization_id=actor.tenant.organization_id,
+        author=actor.author,
+        action="invitation.revoke",
+        target=("invitation", invitation.id),
+        before={"email": invitation.email, "role": invitation.role},
+    )
+
+
 async def _close_ways_back(
     connection: AsyncConnection, actor: Actor, member: MemberRow, *, role: str | None
 ) -> list[dict[str, str]]:
@@ -174,14 +186,7 @@ async def _close_ways_back(
         roles=_beyond(role),
     )
     for invitation in revoked:
-        await record(
-            connection,
-            organization_id=organization_id,
-            author=actor.author,
-            action="invitation.revoke",
-            target=("invitation", invitation.id),
-            before={"email": invitation.email, "role": invitation.role},
-        )
+        await record_revoked(connection, actor, invitation)
     if RULES["keys:write"].allows("member", role=role):
         return []
     keys = await live_keys_of(connection, organization_id=organization_id, created_by=name)
